@@ -1,0 +1,1 @@
+"""Where a client's stream meets its server's."""
