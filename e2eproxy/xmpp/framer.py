@@ -17,19 +17,16 @@ expat does the reading; its byte offsets say where to cut. What has to be known 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final
 from xml.parsers import expat
-
-from attrs import frozen
 
 from e2eproxy.errors import StreamError
 from e2eproxy.xmpp import names
+from e2eproxy.xmpp.pieces import Element, End, Excess, Header, Limits, Part, Piece, Whitespace
 from e2eproxy.xmpp.tokens import UnfinishedToken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-Excess = Literal["bytes", "depth", "attributes"]
 
 #: A parser that has read this much is replaced at the next gap between stanzas: its names cannot be more than that.
 RENEW_AFTER_BYTES: Final = 64 * 1024
@@ -48,85 +45,6 @@ _SPACE: Final = b" \t\r\n"
 _RAW_NAME: Final = re.compile(rb"[\s/>]")
 _START_TAG: Final = re.compile(rb"<[^\s>'\"]++(?:[^>'\"]++|'[^']*+'|\"[^\"]*+\")*+>")
 _MISPLACED_DECLARATION: Final = 17  # XML_ERROR_MISPLACED_XML_PI, which pyexpat names only by its text
-
-
-@frozen
-class Limits:
-    """What one direction may send.
-
-    ``element_bytes``: the longest element. ``depth``: levels, the stanza itself being the first.
-    ``strict``: whether excess ends the stream (a client's) or is only marked (a server's).
-    """
-
-    element_bytes: int
-    depth: int = 64
-    attributes: int = 100
-    strict: bool = True
-
-
-@frozen
-class Header:
-    """A stream header: XML declaration, if any, and the root's start tag."""
-
-    raw: bytes
-    attributes: list[str]
-
-    def attribute(self, name: str) -> str | None:
-        """Return the value of attribute *name* (``to``, or ``names.LANG``), or None."""
-        return attribute(self.attributes, name)
-
-
-class Element(NamedTuple):
-    """One whole stanza or nonza. ``attributes`` is flat: name, value, name, value.
-
-    A named tuple, because it is made once per stanza: a frozen attrs class takes twice as long to make, which is a
-    twentieth of all the framer does for a stanza.
-    """
-
-    raw: bytes
-    name: str
-    attributes: list[str]
-    excess: Excess | None = None
-
-    def attribute(self, name: str) -> str | None:
-        """Return the value of attribute *name*, or None."""
-        return attribute(self.attributes, name)
-
-
-@frozen
-class Part:
-    """A piece of an element too large to be held: ``first`` and ``last`` say where in it this one stands."""
-
-    raw: bytes
-    name: str
-    attributes: list[str]
-    first: bool
-    last: bool
-
-
-@frozen
-class Whitespace:
-    """White space between elements (a keep-alive), or before a header."""
-
-    raw: bytes
-
-
-@frozen
-class End:
-    """The end of the stream; ``raw`` is empty if its header was an empty element."""
-
-    raw: bytes
-
-
-Piece = Header | Element | Part | Whitespace | End
-
-
-def attribute(attributes: list[str], name: str) -> str | None:
-    """Return the value of *name* in a flat list of attributes, or None."""
-    for at in range(0, len(attributes), 2):
-        if attributes[at] == name:
-            return attributes[at + 1]
-    return None
 
 
 class _Restart(Exception):  # noqa: N818 - not an error: it leaves expat where the next stream begins
@@ -172,11 +90,25 @@ class Framer:
         "ended",
     )
 
+    _attributes: list[str]
+    _depth: int
+    _excess: Excess | None
+    _fed: int
+    _name: str
+    _origin: int
+    _pieces: list[Piece]
+    _rest: bytearray
+    _root: bytes
+    _root_close: bytes
+    _source: bytes | bytearray
+    _streaming: bool
+    _token: UnfinishedToken | None
+
     def __init__(self, limits: Limits, *, restart_after: frozenset[str] = frozenset()) -> None:
         self.limits = limits
         self.ended = False
         self._restart_after = restart_after
-        self._pieces: list[Piece] = []
+        self._pieces = []
         self._begin()
 
     @property
@@ -193,9 +125,9 @@ class Framer:
         self._most_attributes = 2 * limits.attributes
 
     @property
-    def root(self) -> bytes:
-        """The start tag of the stream's root, without declaration: the context its slices stand in; else empty."""
-        return self._root
+    def completed(self) -> list[Piece]:
+        """What the last call of ``receive`` had completed: all it returned or, if it raised, what came before."""
+        return self._pieces
 
     @property
     def between_elements(self) -> bool:
@@ -210,7 +142,8 @@ class Framer:
         Raises StreamError: not well-formed or restricted XML, a wrong root or encoding, and for a strict framer any
         excess. The framer is of no use afterwards.
         """
-        self._pieces = pieces = []
+        pieces: list[Piece] = []
+        self._pieces = pieces
         self._cursor = 0
         if self._rest or not self._root or self.ended:
             self._receive_more(data)
@@ -220,7 +153,7 @@ class Framer:
         self._since_renewal += len(data)
         restart_at = None
         try:
-            self._parser.Parse(data, False)  # noqa: FBT003 - pyexpat takes it by position only
+            self._parser.Parse(data, False)
         except _Restart as restart:
             restart_at = restart.at
         except expat.ExpatError as error:
@@ -275,7 +208,7 @@ class Framer:
         self._source = source
         self._since_renewal += len(new)
         try:
-            self._parser.Parse(new, False)  # noqa: FBT003 - pyexpat takes it by position only
+            self._parser.Parse(new, False)
         except _Restart as restart:
             return restart.at
         except expat.ExpatError as error:
@@ -319,14 +252,16 @@ class Framer:
             # A byte order mark, or zero bytes, make expat read UTF-16 even where UTF-8 is forced.
             raise StreamError("unsupported-encoding", _NOT_UTF8)
         if name != names.STREAM:
-            raise StreamError("invalid-namespace", "A stream begins with <stream:stream> in its own namespace.")
+            raise StreamError(
+                "invalid-namespace", "A stream begins with <stream:stream> in its own namespace."
+            )
         if self._limits.strict and len(attributes) > self._most_attributes:
             self._exceed("attributes")
         tag = _START_TAG.match(self._source, start)
         assert tag is not None  # noqa: S101 - expat has just accepted this tag
         self._root = bytes(tag[0])
         self._root_close = b"</" + _RAW_NAME.split(self._root[1:], maxsplit=1)[0]
-        self._pieces.append(Header(bytes(self._source[self._cursor : tag.end()]), attributes))
+        self._pieces.append(Header(bytes(self._source[self._cursor : tag.end()]), attributes, self._root))
         self._cursor = tag.end()
 
     def _end_element(self, name: str) -> None:
@@ -339,7 +274,9 @@ class Framer:
             self._end_stream(at)
             return
         start = self._cursor
-        if source[at : at + 2] != b"</" or (source.startswith(self._root_close, at) and self._is_empty(start, at)):
+        if source[at : at + 2] != b"</" or (
+            source.startswith(self._root_close, at) and self._is_empty(start, at)
+        ):
             end = at
         else:
             # A written end tag is there whole and holds a name and white space, so the next ">" is its own; without
@@ -412,8 +349,9 @@ class Framer:
         if held > self._longest:
             raise StreamError("policy-violation", _EXCESS_TEXT["bytes"].format(limits=self._limits))
         self._origin += cursor
-        if source is self._rest:
-            del self._rest[:cursor]
+        rest = self._rest
+        if source is rest:
+            del rest[:cursor]
         else:
             self._rest = bytearray(source[cursor:])
         pending = len(source) - consumed
@@ -446,17 +384,17 @@ class Framer:
         """Start on a new stream: nothing of the old one counts any more."""
         self._root = b""
         self._root_close = b""
-        self._source: bytes | bytearray = b""
+        self._source = b""
         self._rest = bytearray()
         self._depth = 0
         self._fed = 0
         self._origin = 0
         self._cursor = 0
         self._name = ""
-        self._attributes: list[str] = []
-        self._excess: Excess | None = None
+        self._attributes = []
+        self._excess = None
         self._streaming = False
-        self._token: UnfinishedToken | None = None
+        self._token = None
         self._new_parser()
         self._listen()
 
@@ -464,7 +402,7 @@ class Framer:
         """Replace the parser between two stanzas by a fresh one inside the same stream."""
         self._ignore()
         self._new_parser()
-        self._parser.Parse(self._root, False)  # noqa: FBT003 - pyexpat takes it by position only
+        self._parser.Parse(self._root, False)
         self._origin = len(self._root)
         self._listen()
 
@@ -474,7 +412,7 @@ class Framer:
         parser.ordered_attributes = True
         disable_deferral: Callable[[bool], None] | None = getattr(parser, "SetReparseDeferralEnabled", None)
         if disable_deferral is not None:
-            disable_deferral(False)  # noqa: FBT003 - pyexpat takes it by position only
+            disable_deferral(False)
         self._parser = parser
         self._since_renewal = 0
         self._names = 0

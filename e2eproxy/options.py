@@ -1,0 +1,217 @@
+"""The one table of options.
+
+From it come the options of ``e2eproxy run``, those of ``twistd e2eproxy``, the keys of the configuration file
+and the table in docs/configuration.md (a test compares), so that none of them can differ from the others.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from attrs import frozen
+
+from e2eproxy import values
+from e2eproxy.endpoints import ALLOWED, DEFAULT_LISTEN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Kind = Literal["text", "texts", "number", "flag", "path"]
+
+LOG_LEVELS = ("debug", "info", "warn", "error")
+LOG_FORMATS = ("text", "json")
+UPSTREAM_TLS = ("starttls", "direct", "none")
+
+LEAST_STANZA_BYTES = 10_000
+"""RFC 6120 section 13.12: a smaller limit is not allowed."""
+
+MOST_STANZA_BYTES = 16 * 2**20
+MOST_CLIENTS = 1_000_000
+
+
+@frozen
+class Option:
+    """One option.
+
+    *name* is that of the command line (``upstream-tls``), *read* takes what *kind* yields (str, each str of a
+    list, int, bool, absolute Path) and returns the value or raises ``OptionError``.
+    """
+
+    name: str
+    kind: Kind
+    read: Callable[[Any], Any]
+    default: object
+    default_text: str
+    metavar: str
+    allowed: str
+    help: str
+    in_file: bool = True
+
+    @property
+    def key(self) -> str:
+        """The key in the configuration file."""
+        return self.name.replace("-", "_")
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it may be given more than once (a list in the file)."""
+        return self.kind == "texts"
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        "listen",
+        "texts",
+        values.listen_endpoint,
+        DEFAULT_LISTEN,
+        "127.0.0.1 and ::1, port 5222",
+        "ENDPOINT",
+        ALLOWED,
+        "Where clients connect, as a Twisted endpoint string; only this machine's loopback and Unix sockets.",
+    ),
+    Option(
+        "upstream",
+        "text",
+        values.host_and_port,
+        None,
+        "found by DNS from the client's domain",
+        "HOST:PORT",
+        "HOST:PORT or [IPV6]:PORT",
+        "The server to connect to for every client, instead of looking it up.",
+    ),
+    Option(
+        "upstream-tls",
+        "text",
+        values.one_of(*UPSTREAM_TLS),
+        None,
+        "DNS decides; starttls with upstream",
+        "|".join(UPSTREAM_TLS),
+        ", ".join(UPSTREAM_TLS),
+        "How the connection to the server is encrypted; none only to a loopback upstream.",
+    ),
+    Option(
+        "upstream-ca",
+        "path",
+        values.certificates,
+        None,
+        "the system's authorities",
+        "FILE",
+        "a readable PEM file",
+        "Certificate authorities to accept the server's certificate from, instead of the system's.",
+    ),
+    Option(
+        "pin",
+        "texts",
+        values.pin,
+        (),
+        "none",
+        "SHA256",
+        "64 hexadecimal digits or base64; colons are skipped",
+        "SHA-256 of the server's public key (SubjectPublicKeyInfo): it must match one, on top of the authorities.",
+    ),
+    Option(
+        "pin-only",
+        "flag",
+        values.flag,
+        False,
+        "false",
+        "",
+        "true, false; true needs a pin",
+        "Trust the pins alone: no authority is asked.",
+    ),
+    Option(
+        "data",
+        "path",
+        values.any_path,
+        None,
+        "$STATE_DIRECTORY, else $XDG_DATA_HOME/e2eproxy",
+        "DIR",
+        "a directory that can be written to",
+        "Where the daemon keeps what it must remember; created with access for its user alone.",
+    ),
+    Option(
+        "config",
+        "path",
+        values.any_path,
+        None,
+        "$XDG_CONFIG_HOME/e2eproxy/config.toml if it exists",
+        "FILE",
+        "a readable TOML file",
+        "The configuration file; the command line wins over it.",
+        in_file=False,
+    ),
+    Option(
+        "log-level",
+        "text",
+        values.one_of(*LOG_LEVELS),
+        "info",
+        "info",
+        "|".join(LOG_LEVELS),
+        ", ".join(LOG_LEVELS),
+        "The least important events that are logged.",
+    ),
+    Option(
+        "log-format",
+        "text",
+        values.one_of(*LOG_FORMATS),
+        "text",
+        "text",
+        "|".join(LOG_FORMATS),
+        ", ".join(LOG_FORMATS),
+        "One line of text, or one JSON object, for each event.",
+    ),
+    Option(
+        "max-clients",
+        "number",
+        values.number(1, MOST_CLIENTS),
+        1000,
+        "1000",
+        "NUMBER",
+        f"1 to {MOST_CLIENTS}",
+        "Clients at one time; lowered to what the process's descriptor limit allows.",
+    ),
+    Option(
+        "max-stanza-bytes",
+        "number",
+        values.number(LEAST_STANZA_BYTES, MOST_STANZA_BYTES),
+        2**20,
+        "1048576",
+        "BYTES",
+        f"{LEAST_STANZA_BYTES} to {MOST_STANZA_BYTES}",
+        "The largest stanza a client may send once it is logged in.",
+    ),
+)
+
+FILE_OPTIONS = {option.key: option for option in OPTIONS if option.in_file}
+"""The keys of the configuration file."""
+
+_FILE_TYPE = {
+    "text": "string",
+    "texts": "list of strings",
+    "number": "integer",
+    "flag": "boolean",
+    "path": "string",
+}
+
+
+def file_type(option: Option) -> str:
+    """TOML's name of the type that the option's key holds."""
+    return _FILE_TYPE[option.kind]
+
+
+def markdown_table() -> str:
+    """The table of docs/configuration.md, one row for each option."""
+    rows = ["| option | key in the file | type | default | allowed | what it does |", "| --- " * 6 + "|"]
+    for option in OPTIONS:
+        metavar = f" {option.metavar}" if option.metavar else ""
+        repeatable = ", repeatable" if option.repeatable else ""
+        cells = (
+            f"`--{option.name}{metavar}`{repeatable}",
+            f"`{option.key}`" if option.in_file else "(command line only)",
+            file_type(option) if option.in_file else "",
+            option.default_text,
+            option.allowed,
+            option.help,
+        )
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(rows) + "\n"

@@ -1,0 +1,346 @@
+"""The daemon as a Twisted service: one implementation for ``e2eproxy run`` and ``twistd e2eproxy``.
+
+It starts completely or not at all, changes its settings completely or not at all (SIGHUP), and ends by saying
+good-bye to every client (SIGTERM, SIGINT). Exit status: 0 ended as told, 1 could not start, 2 bad settings.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from attrs import evolve
+from twisted.application.service import Service
+from twisted.internet.defer import DeferredList
+from twisted.internet.task import LoopingCall
+from twisted.logger import ILogObserver, Logger
+from twisted.python import usage
+
+from e2eproxy import config, log
+from e2eproxy.complaints import CANNOT_START, complain, load_or_exit
+from e2eproxy.config import ConfigError, Settings
+from e2eproxy.data_directory import DataDirectory
+from e2eproxy.descriptors import Descriptors, raise_limit
+from e2eproxy.errors import LocalError
+from e2eproxy.hardening import harden
+from e2eproxy.lines import one_line
+from e2eproxy.options import OPTIONS
+from e2eproxy.ports import Ports
+from e2eproxy.proxy.listener import ClientListener
+from e2eproxy.sd_notify import Notifier
+from e2eproxy.xmpp.connect import Connector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import FrameType
+
+    from twisted.internet.defer import Deferred
+    from twisted.python.components import Componentized
+
+_log = Logger()
+
+
+class Daemon(Service):
+    """The running proxy.
+
+    *load* makes the settings anew, as at start-up: it is called for each SIGHUP and raises ConfigError when they
+    are bad. *observer* is where the log goes, if its level and format are ours to set.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,  # noqa: ANN401  # half a dozen reactor interfaces
+        settings: Settings,
+        load: Callable[[], Settings],
+        observer: log.LineObserver | None,
+        notifier: Notifier,
+    ) -> None:
+        """Touch nothing yet."""
+        self.settings = settings
+        self._reactor = reactor
+        self._load = load
+        self._observer = observer
+        self._notifier = notifier
+        self._descriptors = Descriptors(0, 0)
+        self._data: DataDirectory | None = None
+        self._listener: ClientListener | None = None
+        self._ports: Ports | None = None
+        self._watchdog: LoopingCall | None = None
+
+    def startService(self) -> None:  # noqa: N802  # Twisted's name
+        """Take the data directory and open all listeners; raises LocalError with nothing left open or locked."""
+        settings = self.settings
+        self._take_signals()
+        harden()
+        self._descriptors = raise_limit()
+        self._data = DataDirectory(settings.data)
+        try:
+            self._listener = ClientListener(
+                self._reactor,
+                Connector(self._reactor, settings.upstream),
+                max_clients=self._clients_that_fit(settings),
+                max_stanza_bytes=settings.max_stanza_bytes,
+            )
+            self._listener.noisy = False  # "Starting factory" says nothing that "listening on" does not
+            self._ports = Ports(self._reactor, self._listener)
+            opened = self._ports.open(settings.listen, ipv6_optional=settings.listen_by_default)
+        except BaseException:
+            self._data.release()
+            raise
+        self._ports.keep(opened)
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's
+        self._reactor.callWhenRunning(self._running, opened.warnings)
+
+    def stopService(self) -> Deferred[None]:  # noqa: N802  # Twisted's name
+        """Stop listening, take leave of all clients, give the data directory back."""
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's
+        self._notifier.send(STOPPING=1, STATUS="Taking leave of the clients")
+        if self._watchdog is not None and self._watchdog.running:
+            self._watchdog.stop()
+        waiting = (
+            [] if self._ports is None else [closing for closing in self._ports.close() if closing is not None]
+        )
+        if self._listener is not None:
+            waiting.append(self._listener.close("The proxy on this machine is shutting down."))
+        done = DeferredList(waiting, consumeErrors=True)
+        return done.addCallback(self._stopped)
+
+    def _stopped(self, results: list[tuple[bool, Any]]) -> None:
+        for succeeded, result in results:
+            if not succeeded:
+                _log.failure("could not stop cleanly", failure=result)
+        if self._data is not None:
+            self._data.release()
+        _log.info("stopped")
+
+    def _take_signals(self) -> None:
+        signal.signal(signal.SIGHUP, self._on_hangup)
+        signal.signal(signal.SIGTERM, self._on_stop)
+        signal.signal(signal.SIGINT, self._on_stop)
+
+    def _running(self, warnings: list[str]) -> None:
+        """Once the reactor runs: say so, in the log and to systemd."""
+        # Again, since the reactor has put its own in between, which make twistd die of the signal; a daemon that
+        # ends as told ends with 0.
+        self._take_signals()
+        self._tell(warnings)
+        self._notifier.send(READY=1, STATUS=self._status())
+        if self._notifier.watchdog is not None:
+            self._watchdog = LoopingCall(self._alive)
+            self._watchdog.clock = self._reactor
+            self._watchdog.start(self._notifier.watchdog / 2)
+
+    def _alive(self) -> None:
+        self._notifier.send(WATCHDOG=1, STATUS=self._status())
+
+    def _status(self) -> str:
+        clients = 0 if self._listener is None else self._listener.clients
+        addresses = [] if self._ports is None else self._ports.addresses
+        return f"{clients} clients; listening on {', '.join(addresses)}"
+
+    def _on_stop(self, number: int, _frame: FrameType | None) -> None:
+        self._reactor.callFromThread(self._stop, signal.Signals(number).name)
+
+    def _stop(self, name: str) -> None:
+        if self.running:
+            _log.info("stopping on {signal}", signal=name)
+            self._reactor.stop()
+
+    def _on_hangup(self, _number: int, _frame: FrameType | None) -> None:
+        self._reactor.callFromThread(self.reload)
+
+    def reload(self) -> None:
+        """Read the settings again; apply all of them, or keep all old ones and log why."""
+        if not self.running:
+            return
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self._notifier.send(RELOADING=1, MONOTONIC_USEC=now, STATUS="Reading the settings again")
+        try:
+            self._apply(self._load())
+        except ConfigError as error:
+            for problem in error.problems:
+                _log.error("settings kept as they were: {problem}", problem=problem)
+        except LocalError as error:
+            _log.error("settings kept as they were: {problem}", problem=str(error))
+        finally:
+            self._notifier.send(READY=1, STATUS=self._status())
+
+    def _apply(self, settings: Settings) -> None:
+        """Change over to *settings*; raises LocalError with nothing changed."""
+        if self._listener is None or self._ports is None:
+            raise LocalError("the daemon has not started")
+        connector = Connector(self._reactor, settings.upstream)
+        opened = self._ports.open(settings.listen, ipv6_optional=settings.listen_by_default)
+        self._ports.keep(opened)
+        self._listener.connector = connector
+        self._listener.max_clients = self._clients_that_fit(settings)
+        self._listener.max_stanza_bytes = settings.max_stanza_bytes
+        if self._observer is not None:
+            self._observer.level = settings.log_level
+            self._observer.form = settings.log_format
+        if settings.data != self.settings.data:
+            _log.warn(
+                "data cannot change while the daemon runs: still {data}; restart it to use {wanted}",
+                data=str(self.settings.data),
+                wanted=str(settings.data),
+            )
+        self.settings = evolve(settings, data=self.settings.data)
+        self._tell(opened.warnings)
+        _log.info("settings read again")
+
+    def _clients_that_fit(self, settings: Settings) -> int:
+        return min(settings.max_clients, self._descriptors.clients)
+
+    def _tell(self, warnings: list[str]) -> None:
+        """Log where clients can connect, and what is less than was asked for."""
+        for warning in warnings:
+            _log.warn("{warning}", warning=warning)
+        if self._data is not None and self._data.open_to_others():
+            _log.warn(
+                "other users can look into the data directory {data}; chmod 700 it", data=str(self._data.path)
+            )
+        wanted, fitting = self.settings.max_clients, self._descriptors.clients
+        if fitting < wanted:
+            _log.warn(
+                "max_clients lowered from {wanted} to {fitting}: the process may open {limit} descriptors and"
+                " each client takes 2; raise the hard limit (LimitNOFILE=, ulimit -Hn)",
+                wanted=wanted,
+                fitting=fitting,
+                limit=self._descriptors.now,
+            )
+        else:
+            _log.info(
+                "at most {clients} clients; descriptor limit {limit} (was {before})",
+                clients=wanted,
+                limit=self._descriptors.now,
+                before=self._descriptors.before,
+            )
+        for address in [] if self._ports is None else self._ports.addresses:
+            _log.info("listening on {address}", address=address)
+
+
+class Options(usage.Options):
+    """The options of ``twistd e2eproxy``, made from the one table."""
+
+    synopsis = "Usage: twistd [twistd's options] e2eproxy [options]"
+    longdesc = "An XMPP proxy on localhost that adds end-to-end encryption to clients that have none."
+    optParameters: ClassVar = [  # noqa: N815  # Twisted's name
+        [option.name, None, None, option.help]
+        for option in OPTIONS
+        if option.kind != "flag" and not option.repeatable
+    ]
+    optFlags: ClassVar = [  # noqa: N815  # Twisted's name
+        [option.name, None, option.help] for option in OPTIONS if option.kind == "flag"
+    ]
+
+    def __init__(self) -> None:
+        """Nothing is given yet."""
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
+        self.given: dict[str, Any] = {}
+        self.settings: Settings | None = None
+        for option in OPTIONS:
+            if option.repeatable:
+                self[option.name] = []
+
+    def opt_version(self) -> None:
+        """Show the version and exit."""
+        from e2eproxy.version import version  # noqa: PLC0415  # reads the package's metadata
+
+        sys.stdout.write(f"e2eproxy {version()}\n")
+        raise SystemExit(0)
+
+    def postOptions(self) -> None:  # noqa: N802  # Twisted's name
+        """Make the settings; what is wrong with them goes to standard error, and the exit status is 2."""
+        self.given = {option.key: self[option.name] for option in OPTIONS}
+        self.settings = load_or_exit(self.given)
+
+
+def _collecting(name: str, text: str) -> Callable[[Options, str], None]:
+    def collect(self: Options, value: str) -> None:
+        self[name].append(value)
+
+    collect.__doc__ = f"{text} May be given more than once."
+    return collect
+
+
+for _option in OPTIONS:
+    if _option.repeatable:
+        setattr(Options, f"opt_{_option.key}", _collecting(_option.name, _option.help))
+
+
+def run(given: Mapping[str, Any]) -> int:
+    """Run in the foreground with *given* (as ``config.load`` takes it) until told to stop; the exit status."""
+    from twisted.internet import reactor  # noqa: PLC0415  # importing it installs it
+    from twisted.logger import globalLogBeginner  # noqa: PLC0415  # as above, only where a log begins
+
+    settings = load_or_exit(given)
+    observer = log.LineObserver(sys.stderr, settings.log_level, settings.log_format)
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+    daemon = Daemon(reactor, settings, lambda: config.load(given), observer, Notifier.from_environment())
+    try:
+        daemon.startService()
+    except LocalError as error:
+        complain(str(error))
+        return CANNOT_START
+    running: Any = reactor
+    running.addSystemEventTrigger("before", "shutdown", daemon.stopService)
+    running.run()
+    return 0
+
+
+class TwistdDaemon(Daemon):
+    """The daemon under twistd, which logs and fails in twistd's ways unless told better."""
+
+    def setServiceParent(self, parent: Componentized) -> None:  # noqa: N802  # Twisted's name
+        """Have twistd log in our form."""
+        if self._observer is not None:
+            parent.setComponent(ILogObserver, self._observer)  # type: ignore[no-untyped-call]  # Twisted's
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]  # Twisted's
+
+    def startService(self) -> None:  # noqa: N802  # Twisted's name
+        """Start; a reason why not goes in one line to the terminal, even from the background, and to the log file."""
+        try:
+            super().startService()
+        except LocalError as error:
+            with suppress(OSError):
+                os.write(self._terminal, f"e2eproxy: {one_line(str(error))}\n".encode())
+            if self._observer is None or self._observer.stream is not sys.__stderr__:
+                _log.critical("cannot start: {reason}", reason=str(error))
+            raise
+        finally:
+            os.close(self._terminal)
+
+    def remember_terminal(self) -> None:
+        """Keep standard error beyond twistd's fork, which closes it, until the start is over."""
+        self._terminal = os.dup(sys.__stderr__.fileno() if sys.__stderr__ is not None else 2)
+        sys.excepthook = _quietly(sys.excepthook)
+
+
+def _quietly(otherwise: Callable[..., Any]) -> Callable[..., Any]:
+    """An excepthook for twistd, which lets exceptions through to the interpreter: ours have been told already."""
+
+    def hook(kind: type[BaseException], error: BaseException, traceback: Any) -> None:  # noqa: ANN401  # as sys has it
+        if not isinstance(error, LocalError):
+            otherwise(kind, error, traceback)
+
+    return hook
+
+
+def makeService(options: Options) -> Service:  # noqa: N802  # twistd's name for it
+    """Make what twistd runs, from parsed *options*."""
+    from twisted.internet import reactor  # noqa: PLC0415  # importing it installs it, and twistd may want another
+
+    if options.settings is None:
+        raise LocalError("the options have not been parsed")
+    settings = options.settings
+    given = options.given
+    observer = log.observer_for_twistd(options.parent or {}, settings.log_level, settings.log_format)
+    daemon = TwistdDaemon(
+        reactor, settings, lambda: config.load(given), observer, Notifier.from_environment()
+    )
+    daemon.remember_terminal()
+    return daemon
