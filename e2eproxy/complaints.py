@@ -5,8 +5,10 @@ Status 1: could not start (a port is taken, the data directory cannot be used). 
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 from e2eproxy.config import ConfigError, Settings, load
 from e2eproxy.lines import one_line
@@ -18,10 +20,17 @@ CANNOT_START = 1
 BAD_SETTINGS = 2
 
 
+def standard_error() -> TextIO:
+    """Standard error, or nowhere if the process was started without one."""
+    stream: TextIO | None = sys.stderr
+    return stream or Path(os.devnull).open("w", encoding="utf-8")
+
+
 def complain(text: str) -> None:
     """Say *text* in one line on standard error."""
-    sys.stderr.write(f"e2eproxy: {one_line(text)}\n")
-    sys.stderr.flush()
+    stream = standard_error()
+    stream.write(f"e2eproxy: {one_line(text)}\n")
+    stream.flush()
 
 
 def load_or_exit(given: Mapping[str, object]) -> Settings:

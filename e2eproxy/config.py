@@ -71,16 +71,19 @@ class _Given:
     where: str
 
 
-def load(given: Mapping[str, object], environ: Mapping[str, str] | None = None) -> Settings:
+def load(
+    given: Mapping[str, object], environ: Mapping[str, str] | None = None, base: Path | None = None
+) -> Settings:
     """Make the settings from *given*, the command line as {key: str, list of str or True}.
 
-    Relative paths count from the working directory, those in the file from the file's own directory.
-    Raises ConfigError with every problem that was found.
+    Relative paths on the command line count from *base* (by default the working directory), those in the file from
+    the file's own directory. Raises ConfigError with every problem that was found.
     """
     environ = os.environ if environ is None else environ
+    base = base or Path.cwd()
     problems: list[str] = []
     values = {option.key: _Given(option.default, DEFAULT) for option in OPTIONS}
-    chosen = _from_command_line(given, problems)
+    chosen = _from_command_line(given, base, problems)
     path = config_file(chosen.get("config"), environ)
     if path is not None:
         values |= _from_file(path, problems)
@@ -130,7 +133,7 @@ def _xdg(environ: Mapping[str, str], variable: str, fallback: str) -> Path:
     return home / fallback
 
 
-def _from_command_line(given: Mapping[str, object], problems: list[str]) -> dict[str, _Given]:
+def _from_command_line(given: Mapping[str, object], base: Path, problems: list[str]) -> dict[str, _Given]:
     found: dict[str, _Given] = {}
     for option in OPTIONS:
         raw = given.get(option.key)
@@ -142,7 +145,7 @@ def _from_command_line(given: Mapping[str, object], problems: list[str]) -> dict
         except OptionError as error:
             problems.append(f"{where}: {error}")
         else:
-            found |= _read(option, typed, Path.cwd(), where, problems)
+            found |= _read(option, typed, base, where, problems)
     return found
 
 

@@ -54,7 +54,9 @@ class DataDirectory:
 
     def open_to_others(self) -> bool:
         """Whether other users may enter, list or change the directory."""
-        return bool(self.path.stat().st_mode & 0o077)
+        with suppress(OSError):  # somebody took it away: then nobody can
+            return bool(self.path.stat().st_mode & 0o077)
+        return False
 
     def release(self) -> None:
         """Let another daemon have it; the file stays, since removing it would let two hold "the" lock."""

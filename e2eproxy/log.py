@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from twisted.logger import ILogObserver, LogLevel, formatEvent
+from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
+from e2eproxy.complaints import standard_error
 from e2eproxy.lines import cut, one_line
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
     from twisted.logger import LogEvent
     from twisted.python.failure import Failure
-    from twisted.python.logfile import LogFile
 
 MOST_DEPTH = 4
 """Containers nested deeper than this become text."""
@@ -56,6 +57,16 @@ class LineObserver:
             self.stream.flush()
         except (OSError, ValueError):  # a full disk, a reader that has gone, a closed stream
             return
+
+    @property
+    def rotatable(self) -> bool:
+        """Whether the stream is a log file that can begin anew."""
+        return isinstance(self.stream, LogFile)
+
+    def rotate(self) -> None:
+        """Begin a new log file, the old one gets a number; nothing where there is no file."""
+        if isinstance(self.stream, LogFile):
+            self.stream.rotate()  # type: ignore[no-untyped-call]  # Twisted has no type for it
 
 
 def weight(event: LogEvent) -> Any:  # noqa: ANN401  # constantly's constants have no type of their own
@@ -139,7 +150,7 @@ def observer_for_twistd(options: Mapping[str, Any], level: str, form: str) -> Li
     name = options.get("logfile")
     foreground = bool(options.get("nodaemon") or options.get("debug"))
     if foreground and name in {None, ""}:
-        return LineObserver(sys.stderr, level, form)
+        return LineObserver(standard_error(), level, form)
     if name == "-":
         # Without -n twistd refuses this itself; it is left to do so.
         return LineObserver(sys.stdout, level, form) if foreground else None
@@ -147,8 +158,6 @@ def observer_for_twistd(options: Mapping[str, Any], level: str, form: str) -> Li
 
 
 def _log_file(path: str) -> LogFile:
-    from twisted.python.logfile import LogFile  # noqa: PLC0415  # only a background daemon has one
-
     return cast(
         "LogFile",
         LogFile.fromFullPath(path, defaultMode=0o600),  # type: ignore[no-untyped-call]  # Twisted has no type for it

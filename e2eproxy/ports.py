@@ -53,6 +53,7 @@ class Ports:
         self._reactor = reactor
         self._factory = factory
         self._open: dict[tuple[str, ...], IListeningPort] = {}
+        self._endpoints: dict[tuple[str, ...], Endpoint] = {}
 
     @property
     def addresses(self) -> list[str]:
@@ -67,10 +68,13 @@ class Ports:
         result = Opened()
         try:
             for endpoint in map(read_endpoint, descriptions):
-                result.wanted.append(endpoint.place)
-                if endpoint.place not in self._open and endpoint.place not in result.ports:
+                known = self._endpoints.get(endpoint.place, endpoint)
+                if known != endpoint:
+                    result.warnings.append(f"mode and backlog of {_where(endpoint)} change only at a restart")
+                if endpoint.place not in self._open and endpoint.place not in result.wanted:
                     self._open_one(endpoint, result, ipv6_optional=ipv6_optional)
-        except ListenError:
+                result.wanted[endpoint.place] = known
+        except BaseException:
             for port in result.ports.values():
                 port.stopListening()
             raise
@@ -91,6 +95,7 @@ class Ports:
         old = [port for place, port in self._open.items() if place not in opened.wanted]
         kept = {place: port for place, port in self._open.items() if place in opened.wanted}
         self._open = kept | opened.ports
+        self._endpoints = {place: opened.wanted[place] for place in self._open}
         return [port.stopListening() for port in old]
 
     def close(self) -> list[Deferred[None] | None]:
@@ -99,12 +104,12 @@ class Ports:
 
 
 class Opened:
-    """What one call of ``Ports.open`` did: the new ports, all places wanted, and what there is to tell."""
+    """What one call of ``Ports.open`` did: the new ports, all that was wanted, and what there is to tell."""
 
     def __init__(self) -> None:
         """Nothing yet."""
         self.ports: dict[tuple[str, ...], IListeningPort] = {}
-        self.wanted: list[tuple[str, ...]] = []
+        self.wanted: dict[tuple[str, ...], Endpoint] = {}
         self.warnings: list[str] = []
 
 
@@ -114,7 +119,17 @@ def address(port: IListeningPort) -> str:
     name = getattr(host, "name", None)
     if name is not None:
         return f"unix:{os.fsdecode(name)}"
-    return f"[{host.host}]:{host.port}" if ":" in host.host else f"{host.host}:{host.port}"
+    return _joined(host.host, host.port)
+
+
+def _joined(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _where(endpoint: Endpoint) -> str:
+    if isinstance(endpoint, TCPEndpoint):
+        return _joined(endpoint.host, endpoint.port)
+    return endpoint.path if isinstance(endpoint, UnixEndpoint) else endpoint.description
 
 
 def _listen(reactor: Any, endpoint: Endpoint, factory: IProtocolFactory) -> IListeningPort:  # noqa: ANN401  # as above
@@ -137,14 +152,6 @@ def _listen(reactor: Any, endpoint: Endpoint, factory: IProtocolFactory) -> ILis
 
 def _explained(endpoint: Endpoint, error: Any) -> ListenError:  # noqa: ANN401  # Twisted puts text there as well
     number = getattr(error, "errno", None)
-    if isinstance(endpoint, TCPEndpoint):
-        where = (
-            f"[{endpoint.host}]:{endpoint.port}"
-            if ":" in endpoint.host
-            else f"{endpoint.host}:{endpoint.port}"
-        )
-    else:
-        where = endpoint.path if isinstance(endpoint, UnixEndpoint) else endpoint.description
     advice = ""
     absent = number in NO_SUCH_ADDRESS or isinstance(error, socket.gaierror)
     if number == errno.EADDRINUSE:
@@ -153,7 +160,7 @@ def _explained(endpoint: Endpoint, error: Any) -> ListenError:  # noqa: ANN401  
         advice = "; this user may not: choose another place with --listen"
     elif absent:
         advice = "; this machine has no such address"
-    return ListenError(f"cannot listen on {where}: {reason(error)}{advice}", absent=absent)
+    return ListenError(f"cannot listen on {_where(endpoint)}: {reason(error)}{advice}", absent=absent)
 
 
 def _clear_stale_socket(path: str) -> None:

@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from attrs import evolve
@@ -21,7 +22,7 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
 
 from e2eproxy import config, log
-from e2eproxy.complaints import CANNOT_START, complain, load_or_exit
+from e2eproxy.complaints import CANNOT_START, complain, load_or_exit, standard_error
 from e2eproxy.config import ConfigError, Settings
 from e2eproxy.data_directory import DataDirectory
 from e2eproxy.descriptors import Descriptors, raise_limit
@@ -85,7 +86,6 @@ class Daemon(Service):
                 max_clients=self._clients_that_fit(settings),
                 max_stanza_bytes=settings.max_stanza_bytes,
             )
-            self._listener.noisy = False  # "Starting factory" says nothing that "listening on" does not
             self._ports = Ports(self._reactor, self._listener)
             opened = self._ports.open(settings.listen, ipv6_optional=settings.listen_by_default)
         except BaseException:
@@ -121,6 +121,8 @@ class Daemon(Service):
         signal.signal(signal.SIGHUP, self._on_hangup)
         signal.signal(signal.SIGTERM, self._on_stop)
         signal.signal(signal.SIGINT, self._on_stop)
+        if self._observer is not None and self._observer.rotatable:
+            signal.signal(signal.SIGUSR1, self._on_rotate)  # as twistd does with a log file of its own
 
     def _running(self, warnings: list[str]) -> None:
         """Once the reactor runs: say so, in the log and to systemd."""
@@ -152,6 +154,10 @@ class Daemon(Service):
 
     def _on_hangup(self, _number: int, _frame: FrameType | None) -> None:
         self._reactor.callFromThread(self.reload)
+
+    def _on_rotate(self, _number: int, _frame: FrameType | None) -> None:
+        if self._observer is not None:
+            self._reactor.callFromThread(self._observer.rotate)
 
     def reload(self) -> None:
         """Read the settings again; apply all of them, or keep all old ones and log why."""
@@ -278,9 +284,12 @@ def run(given: Mapping[str, Any]) -> int:
     from twisted.logger import globalLogBeginner  # noqa: PLC0415  # as above, only where a log begins
 
     settings = load_or_exit(given)
-    observer = log.LineObserver(sys.stderr, settings.log_level, settings.log_format)
+    base = Path.cwd()
+    observer = log.LineObserver(standard_error(), settings.log_level, settings.log_format)
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
-    daemon = Daemon(reactor, settings, lambda: config.load(given), observer, Notifier.from_environment())
+    daemon = Daemon(
+        reactor, settings, lambda: config.load(given, base=base), observer, Notifier.from_environment()
+    )
     try:
         daemon.startService()
     except LocalError as error:
@@ -312,11 +321,13 @@ class TwistdDaemon(Daemon):
                 _log.critical("cannot start: {reason}", reason=str(error))
             raise
         finally:
-            os.close(self._terminal)
+            with suppress(OSError):
+                os.close(self._terminal)
 
     def remember_terminal(self) -> None:
         """Keep standard error beyond twistd's fork, which closes it, until the start is over."""
-        self._terminal = os.dup(sys.__stderr__.fileno() if sys.__stderr__ is not None else 2)
+        # Without one from the start, number 2 is by now something else.
+        self._terminal = -1 if sys.__stderr__ is None else os.dup(sys.__stderr__.fileno())
         sys.excepthook = _quietly(sys.excepthook)
 
 
@@ -337,10 +348,10 @@ def makeService(options: Options) -> Service:  # noqa: N802  # twistd's name for
     if options.settings is None:
         raise LocalError("the options have not been parsed")
     settings = options.settings
-    given = options.given
+    given, base = options.given, Path.cwd()  # twistd may go elsewhere before the next look at the settings
     observer = log.observer_for_twistd(options.parent or {}, settings.log_level, settings.log_format)
     daemon = TwistdDaemon(
-        reactor, settings, lambda: config.load(given), observer, Notifier.from_environment()
+        reactor, settings, lambda: config.load(given, base=base), observer, Notifier.from_environment()
     )
     daemon.remember_terminal()
     return daemon

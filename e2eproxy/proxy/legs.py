@@ -94,6 +94,11 @@ class Leg(Protocol):
         """Let *other* read only while this leg can write."""
         self.wire.registerProducer(other.reading, True)
 
+    def feed_from_nobody(self) -> None:
+        """Take back ``feed_from``: this leg goes on, the other one does not."""
+        self.wire.unregisterProducer()
+        self.reading.release("buffer")
+
     def write(self, raw: bytes) -> None:
         """Send bytes, unless the connection is being closed."""
         if not self._closing:

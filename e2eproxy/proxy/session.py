@@ -11,6 +11,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
+from attrs import evolve
 from twisted.logger import Logger
 
 from e2eproxy.errors import StreamError
@@ -334,6 +335,8 @@ class Session:
         elif isinstance(piece, Whitespace):
             if self._held_header is None:
                 self._to_client.send(piece.raw)
+            elif len(self._held_header.raw) < BEFORE_LOGIN_BYTES:
+                self._held_header = evolve(self._held_header, raw=self._held_header.raw + piece.raw)
         elif self._held_header is not None:
             self._show_header(self._held_header)
             self._server_other(piece, relay)
@@ -457,6 +460,7 @@ class Session:
         server, self._server = self._server, None
         if server is not None:
             self._to_server.uncork()
+            self.client.feed_from_nobody()
             server.close()
         self._upstream = None
         self._relay = None

@@ -39,8 +39,8 @@ _SRV_SERVICES: Final = ("_xmpp-client", "_xmpps-client")  # the first also for d
 _IA5_STRING: Final = 0x16
 _NAMES_TOLD: Final = 5
 
-#: What a certificate's public key cannot be read with: the library refuses strange ones in many ways.
-_UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension)
+#: In how many ways the library refuses a certificate whose content is strange.
+UNREADABLE: Final = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension)
 
 
 def key_pin(certificate: x509.Certificate) -> bytes:
@@ -49,7 +49,7 @@ def key_pin(certificate: x509.Certificate) -> bytes:
         key = certificate.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise unsafe(
             f"The server's certificate has a key that cannot be read: {printable(str(error))}."
         ) from None
@@ -72,7 +72,7 @@ def check_name(certificate: x509.Certificate, domain: str) -> None:
     """Raise ConnectError unless *certificate* is for the prepared *domain* (RFC 6120 section 13.7.1.2, RFC 9525)."""
     try:
         patterns, names = _subject_names(certificate)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise unsafe(f"The server's certificate cannot be read: {printable(str(error))}.") from None
     address = ip_literal(domain)
     wanted: list[DNS_ID | SRV_ID | IPAddress_ID]
@@ -138,15 +138,24 @@ def chain_refused(store: crypto.X509Store | None, chain: Sequence[crypto.X509] |
     """
     if not chain or store is None:
         return unsafe("The server's certificate was refused, and it showed none that could be described.")
-    certificate = chain[0].to_cryptography()
+    try:
+        reason, authority = _verify_again(store, chain)
+        advice = _advice(chain[0].to_cryptography(), authority=authority)
+    except UNREADABLE as error:
+        return unsafe(f"The server's certificate was refused and cannot be read: {printable(str(error))}.")
+    except ConnectError as error:
+        return error
+    return unsafe(f"The server's certificate {reason}. {advice}")
+
+
+def _verify_again(store: crypto.X509Store, chain: Sequence[crypto.X509]) -> tuple[str, bool]:
+    """Return what is wrong with *chain*, and whether it is that nobody trusted has issued it."""
     try:
         crypto.X509StoreContext(store, chain[0], list(chain[1:])).verify_certificate()
     except crypto.X509StoreContextError as error:
-        reason = _chain_reason(error)
-        authority = error.errors[0] in _UNKNOWN_AUTHORITY
-    else:
-        reason, authority = "is not one for servers", False
-    return unsafe(f"The server's certificate {reason}. {_advice(certificate, authority=authority)}")
+        return _chain_reason(error), error.errors[0] in _UNKNOWN_AUTHORITY
+    # The context knows no purpose, so this is what is left.
+    return "is not one for servers", False
 
 
 _UNKNOWN_AUTHORITY: Final = frozenset(

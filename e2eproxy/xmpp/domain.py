@@ -17,8 +17,8 @@ from e2eproxy.errors import RemoteError
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\Z")
-# What getaddrinfo would read as a number of an IPv4 address, such as 127.1 or 0x7f.1.
-_NUMBER: Final = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\Z")
+# What getaddrinfo (127.1, 0x7f.1) or Python (1_0) would read as a number, and so as an IPv4 address.
+_NUMBER: Final = re.compile(r"(?:[0-9_]+|0x[0-9a-f_]*)\Z")
 _LONGEST: Final = 253
 _LONGEST_WRITTEN: Final = 1023  # bytes of UTF-8, RFC 7622 section 3.1
 

@@ -9,7 +9,7 @@ expat does the reading; its byte offsets say where to cut. What has to be known 
 * from 2.6 on it may keep a finished stanza back until more bytes come (reparse deferral): switched off;
 * without that, one long token in small pieces costs quadratic time: held back here (``tokens``);
 * it keeps each new name until the parser goes: the parser is renewed between stanzas;
-* an empty element's end event lies behind it, a written end tag's event at its start: told apart in ``_element_end``;
+* an empty element's end event lies behind it, a written end tag's event at its start: told apart in ``_is_empty``;
 * a second stream header is a child, or with an XML declaration an error: both start a new parser at that very byte;
 * it accepts other encodings unless UTF-8 is forced, and then ignores the declared one: forced, and checked.
 """
@@ -42,7 +42,6 @@ _new_tuple: Final = tuple.__new__
 
 _SPACE: Final = b" \t\r\n"
 # Only ever applied where expat has just accepted a start tag.
-_RAW_NAME: Final = re.compile(rb"[\s/>]")
 _START_TAG: Final = re.compile(rb"<[^\s>'\"]++(?:[^>'\"]++|'[^']*+'|\"[^\"]*+\")*+>")
 _MISPLACED_DECLARATION: Final = 17  # XML_ERROR_MISPLACED_XML_PI, which pyexpat names only by its text
 
@@ -70,6 +69,7 @@ class Framer:
         "_depth",
         "_excess",
         "_fed",
+        "_inner",
         "_intern",
         "_limits",
         "_longest",
@@ -82,7 +82,6 @@ class Framer:
         "_rest",
         "_restart_after",
         "_root",
-        "_root_close",
         "_since_renewal",
         "_source",
         "_streaming",
@@ -94,12 +93,12 @@ class Framer:
     _depth: int
     _excess: Excess | None
     _fed: int
+    _inner: bool
     _name: str
     _origin: int
     _pieces: list[Piece]
     _rest: bytearray
     _root: bytes
-    _root_close: bytes
     _source: bytes | bytearray
     _streaming: bool
     _token: UnfinishedToken | None
@@ -231,6 +230,7 @@ class Framer:
     def _start_element(self, name: str, attributes: list[str]) -> None:
         depth = self._depth = self._depth + 1
         if depth > 2:
+            self._inner = True
             if depth > self._deepest or len(attributes) > self._most_attributes:
                 self._exceed("depth" if depth > self._deepest else "attributes")
             return
@@ -244,6 +244,7 @@ class Framer:
             raise _Restart(start)
         self._name = name
         self._attributes = attributes
+        self._inner = False
         if len(attributes) > self._most_attributes:
             self._exceed("attributes")
 
@@ -260,7 +261,6 @@ class Framer:
         tag = _START_TAG.match(self._source, start)
         assert tag is not None  # noqa: S101 - expat has just accepted this tag
         self._root = bytes(tag[0])
-        self._root_close = b"</" + _RAW_NAME.split(self._root[1:], maxsplit=1)[0]
         self._pieces.append(Header(bytes(self._source[self._cursor : tag.end()]), attributes, self._root))
         self._cursor = tag.end()
 
@@ -274,14 +274,11 @@ class Framer:
             self._end_stream(at)
             return
         start = self._cursor
-        if source[at : at + 2] != b"</" or (
-            source.startswith(self._root_close, at) and self._is_empty(start, at)
-        ):
+        if not self._inner and source[at - 2 : at] == b"/>" and self._is_empty(start, at):
             end = at
         else:
-            # A written end tag is there whole and holds a name and white space, so the next ">" is its own; without
-            # one, "</" is the beginning of the stream's end tag.
-            end = source.find(b">", at) + 1 or at
+            # A written end tag is there whole and holds a name and white space, so the next ">" is its own.
+            end = source.find(b">", at) + 1
         self._cursor = end
         raw = source[start:end]
         if end - start > self._longest or self._excess or self._streaming:
@@ -305,14 +302,14 @@ class Framer:
         self._excess = None
 
     def _is_empty(self, start: int, at: int) -> bool:
-        """Whether the end event at *at* is that of an empty element, although an end tag like the root's follows."""
+        """Whether the element that starts at *start*, without children, is an empty one: its start tag ends at *at*."""
         tag = None if self._streaming else _START_TAG.match(self._source, start)
-        return tag is not None and tag.end() == at and self._source.startswith(b"/>", at - 2)
+        return tag is not None and tag.end() == at
 
     def _end_stream(self, at: int) -> None:
         self._gap(at)
         self.ended = True
-        end = self._source.index(b">", at) + 1 if self._source.startswith(self._root_close, at) else at
+        end = at if self._root.endswith(b"/>") else self._source.index(b">", at) + 1
         self._pieces.append(End(bytes(self._source[at:end])))
         self._cursor = end
 
@@ -383,7 +380,6 @@ class Framer:
     def _begin(self) -> None:
         """Start on a new stream: nothing of the old one counts any more."""
         self._root = b""
-        self._root_close = b""
         self._source = b""
         self._rest = bytearray()
         self._depth = 0

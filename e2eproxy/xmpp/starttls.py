@@ -76,7 +76,7 @@ class StartTLS:
         if self.proceed:
             raise _clear_bytes()
         if isinstance(piece, Header):
-            self._root = piece.raw
+            self._root = piece.root
             if piece.attribute("version") is None:
                 raise _no_starttls()
         elif isinstance(piece, End):

@@ -16,7 +16,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from e2eproxy.errors import LocalError
-from e2eproxy.xmpp.certificates import chain_refused, check_name, check_pins
+from e2eproxy.xmpp.certificates import UNREADABLE, chain_refused, check_name, check_pins
 from e2eproxy.xmpp.domain import ip_literal
 from e2eproxy.xmpp.reaching import ConnectError, UpstreamSettings, printable, unreachable, unsafe
 
@@ -48,9 +48,12 @@ class ServerTLS:
 
     def check(self, connection: SSL.Connection, domain: str) -> None:
         """Raise ConnectError unless the peer of *connection*, its handshake just done, is *domain*'s server."""
-        certificate = connection.get_peer_certificate(as_cryptography=True)
+        try:
+            certificate = connection.get_peer_certificate(as_cryptography=True)
+        except UNREADABLE:
+            certificate = None
         if certificate is None:
-            raise unsafe("The server showed no certificate.")
+            raise unsafe("The server showed no certificate that can be read.")
         if not self._pin_only:
             check_name(certificate, domain)
         check_pins(certificate, self._pins)

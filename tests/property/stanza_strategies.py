@@ -57,6 +57,7 @@ _TRICKY = st.sampled_from(
         *("</stream:stream>", "<message>", "<?xml version='1.0'?>", "<!--", "<![CDATA[", "&", "<"),
     ]
 )
+_TAGS = st.sampled_from(["</stream:stream>", "</message>", "<presence/>", "<iq>"])
 _REFERENCES = st.sampled_from(
     [
         *("&lt;", "&gt;", "&amp;", "&apos;", "&quot;"),
@@ -126,7 +127,7 @@ def _inside_quotes(piece, quote):
 @st.composite
 def _text(draw):
     """Character data between tags: `>` raw, `]]>` never, references and CDATA sections mixed in."""
-    kind = draw(st.sampled_from(["words", "tricky", "cdata", "reference", "blank"]))
+    kind = draw(st.sampled_from(["words", "cdata", "tricky", "cdata", "reference", "tricky", "blank"]))
     if kind == "words":
         return draw(_WORDS)
     if kind == "reference":
@@ -135,7 +136,7 @@ def _text(draw):
         return draw(_SPACE)
     if kind == "tricky":
         return draw(_TRICKY).replace("&", "&amp;").replace("<", "&lt;").replace("]]>", "]]&gt;")
-    inside = "".join(draw(st.lists(st.one_of(_WORDS, _TRICKY, _REFERENCES), max_size=3)))
+    inside = "".join(draw(st.lists(st.one_of(_TRICKY, _TAGS, _WORDS, _REFERENCES), max_size=4)))
     return "<![CDATA[" + inside.replace("]]>", "]] >") + "]]>"
 
 
@@ -239,15 +240,15 @@ def stanzas(draw, kinds=("message", "presence", "iq")):
     return draw(_element(name, attributes, below, 2)).encode()
 
 
-NONZAS = st.sampled_from(
+CLIENT_NONZAS = st.sampled_from(
     [
-        b"<r xmlns='urn:xmpp:sm:3'/>",
-        b'<a xmlns="urn:xmpp:sm:3" h="1" />',
+        b"<active xmlns='urn:xmpp:csi:0'/>",
         b"<active xmlns='urn:xmpp:csi:0'></active>",
-        b"<inactive  xmlns = 'urn:xmpp:csi:0'\n/>",
+        b'<inactive  xmlns = "urn:xmpp:csi:0"\n/>',
+        b"<i:inactive xmlns:i='urn:xmpp:csi:0'> </i:inactive >",
     ]
 )
-"""Nonzas that pass between two ends which have agreed on stream management or client state (XEP-0198, XEP-0352)."""
+"""Nonzas that a client sends to a server which offers them (XEP-0352)."""
 
 WHITESPACE = st.text(st.sampled_from(" \n\t\r"), min_size=1, max_size=5).map(str.encode)
 """Whitespace between stanzas (keep-alives, RFC 6120 section 4.6.1)."""

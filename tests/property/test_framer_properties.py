@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from stanza_strategies import CLIENT_HEADER, SERVER_HEADER, cuts, stanza_sequences
 
 from e2eproxy.errors import RemoteError, StreamError
-from e2eproxy.xmpp.framer import Element, End, Framer, Header, Limits, Whitespace
+from e2eproxy.xmpp.framer import Framer
+from e2eproxy.xmpp.pieces import Element, End, Header, Limits, Whitespace
 
 MIB = 1024 * 1024
 
@@ -52,7 +53,9 @@ def test_damage_ends_in_pieces_or_a_remote_error(data, strict, rng: random.Rando
             case 1:
                 del stream[at : at + rng.randint(1, 20)]
             case 2:
-                stream[at:at] = rng.choice([b"<", b">", b"&", b"<!--", b"<![CDATA[", b"</stream:stream>", b"\0", b"<?xml?>"])
+                stream[at:at] = rng.choice(
+                    [b"<", b">", b"&", b"<!--", b"<![CDATA[", b"</stream:stream>", b"\0", b"<?xml?>"]
+                )
             case _:
                 stream[at:at] = stream[rng.randrange(len(stream)) :][:50]
         if not stream:

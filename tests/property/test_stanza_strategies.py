@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pyexpat import ExpatError, ParserCreate
 
 from hypothesis import HealthCheck, Phase, given, settings
@@ -61,9 +62,9 @@ def separator_refused(wire: bytes) -> bool:
 
 SHAPES = {
     "self-closing root": lambda wire: wire.endswith(b"/>"),
-    "empty root in two tags": lambda wire: wire.startswith((b"<presence></", b"<iq></", b"<message></")),
+    "empty root in two tags": lambda wire: re.fullmatch(rb"<(presence|iq|message)[^<>]*></\1\s*>", wire),
     "CDATA": lambda wire: b"<![CDATA[" in wire,
-    "stream end inside CDATA": lambda wire: b"</stream:stream>" in wire,
+    "mark-up inside CDATA": lambda wire: re.search(rb"<!\[CDATA\[[^]]*</stream:stream>", wire),
     "raw > in double quotes": lambda wire: b'">' in wire and b'>"' in wire,
     "both quote styles": lambda wire: b"='" in wire and b'="' in wire,
     "prefix bound by the header": lambda wire: b"<h:" in wire and b"xmlns:h" not in wire,
@@ -78,11 +79,11 @@ SHAPES = {
 
 
 def test_every_shape_is_drawn():
-    """Fixed seed: 300 sequences of up to 6 stanzas hold each of the spellings that the strategies are for."""
+    """Fixed seed: 200 sequences of up to 6 stanzas hold each of the spellings that the strategies are for."""
     seen: dict[str, bytes] = {}
 
     @settings(
-        max_examples=300,
+        max_examples=200,
         deadline=None,
         derandomize=True,
         database=None,
