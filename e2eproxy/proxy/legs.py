@@ -72,6 +72,7 @@ class Leg(Protocol):
     _session: Session | None
     _lingering: IDelayedCall | None = None
     _closing = False
+    _silent = False
 
     def __init__(self, session: Session, clock: IReactorTime) -> None:
         self._session = session
@@ -101,8 +102,8 @@ class Leg(Protocol):
 
     def write(self, raw: bytes) -> None:
         """Send bytes, unless the connection is being closed."""
-        if not self._closing:
-            self.wire.write(raw)
+        if not self._closing and self.transport is not None:
+            self.transport.write(raw)
 
     def close(self) -> None:
         """Send what is under way, then close; wait a bounded time for the other side to close too."""
@@ -126,6 +127,7 @@ class Leg(Protocol):
 
     def readConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
         """The other side will send no more."""
+        self._silent = True
         if self._closing or self._session is None:
             self.wire.loseConnection()
         else:
@@ -166,7 +168,10 @@ class ClientLeg(Leg):
 
     def _finish(self) -> None:
         # A TCP or Unix socket can be closed for writing alone; TLS, which only the server's leg has, cannot.
-        self.wire.loseWriteConnection()
+        if self._silent:
+            self.wire.loseConnection()
+        else:
+            self.wire.loseWriteConnection()
 
     def _silenced(self, session: Session) -> None:
         session.client_silenced()

@@ -150,6 +150,12 @@ class Session:
 
     def _corked(self, work: Callable[[list[Piece]], None], pieces: list[Piece]) -> StreamError | None:
         """Do *work* on *pieces*; what it sends leaves in one write each way. Return the error that ended it, if any."""
+        if len(pieces) == 1:
+            try:
+                work(pieces)
+            except StreamError as error:
+                return error
+            return None
         to_client, to_server = self._to_client, self._to_server
         to_client.cork()
         to_server.cork()

@@ -27,6 +27,7 @@ class MemoryTransport:
     """One connection as the relay sees it; `deliver` and `written` are what its peer does and sees."""
 
     disconnecting = False
+    half_closed = False
 
     def __init__(self):
         self.protocol = None
@@ -99,7 +100,7 @@ class MemoryTransport:
         self.producer = None
 
     def loseWriteConnection(self) -> None:  # noqa: N802 - Twisted's name
-        self.finished = True
+        self.finished = self.half_closed = True
 
     def loseConnection(self, _reason=None) -> None:  # noqa: N802 - Twisted's name
         self.finished = True
