@@ -19,9 +19,9 @@ from pathlib import Path
 from twisted.logger import LogLevel, globalLogPublisher
 
 TESTS = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(TESTS), str(TESTS / "property")]
+sys.path.insert(0, str(TESTS))
 
-from memory_session import DOMAIN, MemorySession  # noqa: E402 - needs the path set above
+from bed.memory_session import DOMAIN, MemorySession  # noqa: E402 - needs the path set above
 
 from e2eproxy.errors import RemoteError  # noqa: E402 - same
 from e2eproxy.xmpp import features, tree  # noqa: E402 - same
@@ -49,14 +49,24 @@ CLIENT_STREAM = [
     b"<presence type='unavailable'/></stream:stream>",
 ]
 SERVER_STREAM = [
-    b"<?xml version='1.0'?><stream:stream from='" + DOMAIN.encode() + b"' id='1' version='1.0' " + NAMESPACES + b">",
+    b"<?xml version='1.0'?><stream:stream from='"
+    + DOMAIN.encode()
+    + b"' id='1' version='1.0' "
+    + NAMESPACES
+    + b">",
     b"<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls></stream:features>",
-    b"<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism></mechanisms>"
-    b"<sm xmlns='urn:xmpp:sm:3'/></stream:features>",
+    (
+        b"<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>PLAIN</mechanism>"
+        b"</mechanisms><sm xmlns='urn:xmpp:sm:3'/></stream:features>"
+    ),
     b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
     b"<challenge xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>cj0x</challenge>",
     b"<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>dj0x</success>",
-    b"<?xml version='1.0'?><stream:stream from='" + DOMAIN.encode() + b"' id='2' version='1.0' " + NAMESPACES + b">",
+    b"<?xml version='1.0'?><stream:stream from='"
+    + DOMAIN.encode()
+    + b"' id='2' version='1.0' "
+    + NAMESPACES
+    + b">",
     b"<stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></stream:features>",
     b"<iq id='b' type='result'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>romeo@"
     + DOMAIN.encode()
@@ -66,14 +76,46 @@ SERVER_STREAM = [
     b"</stream:stream>",
 ]
 TOKENS = [
-    *(b"<", b">", b"/>", b"</", b"&", b"&amp;", b"&#0;", b"&#x10FFFF;", b"]]>", b"<![CDATA[", b"<!--", b"-->", b"<?x"),
-    *(b"<!DOCTYPE a [<!ENTITY b 'c'>]>", b"'", b'"', b"\x00", b"\xff", b"\xff\xfe", b"\xed\xa0\x80", b" ", b"\r\n"),
-    *(b"xmlns=''", b"xmlns:x='\x01'", b"<x:y/>", b"<a>" * 70, b"</a>" * 70, b"<a b='" + b"c" * 3000, b"\xc0\x80"),
+    *(
+        b"<",
+        b">",
+        b"/>",
+        b"</",
+        b"&",
+        b"&amp;",
+        b"&#0;",
+        b"&#x10FFFF;",
+        b"]]>",
+        b"<![CDATA[",
+        b"<!--",
+        b"-->",
+        b"<?x",
+    ),
+    *(
+        b"<!DOCTYPE a [<!ENTITY b 'c'>]>",
+        b"'",
+        b'"',
+        b"\x00",
+        b"\xff",
+        b"\xff\xfe",
+        b"\xed\xa0\x80",
+        b" ",
+        b"\r\n",
+    ),
+    *(
+        b"xmlns=''",
+        b"xmlns:x='\x01'",
+        b"<x:y/>",
+        b"<a>" * 70,
+        b"</a>" * 70,
+        b"<a b='" + b"c" * 3000,
+        b"\xc0\x80",
+    ),
     *(b" " + b" ".join(b"a%d=''" % n for n in range(150)) + b" ", b"<stream:stream>", b"</stream:stream>"),
 ]
 
 
-class Finding(AssertionError):
+class Finding(AssertionError):  # noqa: N818 - it names what it is
     """Something that must not happen did."""
 
 

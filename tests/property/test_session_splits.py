@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from itertools import accumulate
 
+from bed.memory_session import DOMAIN, MemorySession, MemoryTransport
 from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
-from memory_session import DOMAIN, MemorySession, MemoryTransport
 from stanza_strategies import CLIENT_HEADER, CLIENT_NONZAS, SERVER_HEADER, between_stanzas, cuts, stanzas
 
 SHOWN_FEATURES = [

@@ -6,7 +6,7 @@ import re
 from types import SimpleNamespace
 
 import pytest
-from memory_session import DOMAIN, MemoryTransport, MemoryUpstream
+from bed.memory_session import DOMAIN, MemoryTransport, MemoryUpstream
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
