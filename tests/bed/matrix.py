@@ -1,0 +1,92 @@
+"""The interop matrix: server x TLS x client, from tests that ran."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SERVERS = ("prosody", "ejabberd")
+KINDS = ("starttls", "direct", "none")
+PACKAGES = ("prosody", "ejabberd", "profanity", "mcabber", "poezio", "finch", "sendxmpp")
+
+FEWEST_CLIENTS = 6  # rows; fewer mean that only some of the tests were run
+
+PAGE = """# Which clients work with which servers
+
+Unmodified clients in front of real servers, all on loopback. The client is pointed at the daemon in plain text
+([how](clients.md)); the column says which server is behind it, and how the daemon reaches it: *starttls*, *direct*
+(TLS from the first byte) or *none* (plain text, possible to loopback only). A cell is one test: log in, exchange
+messages in both directions (sendxmpp can only send), and proof from the server's and the daemon's logs that the
+login went that way. The seconds are those of the test, not of the daemon.
+
+This page is written by the tests themselves, in the environment that `python3 scripts/test.py` sets up:
+
+    python -m pytest tests/interop --write-interop-matrix
+
+{table}
+
+Run with {versions}.
+"""
+
+
+class Matrix:
+    """Collects outcomes; true once there is one."""
+
+    def __init__(self, through: str) -> None:
+        """*through*: ``daemon`` or ``direct``."""
+        self.title = "through the daemon" if through == "daemon" else "directly, without the daemon"
+        self._direct = through != "daemon"
+        self._cells: dict[tuple[str, str, str], str] = {}
+
+    def __bool__(self) -> bool:
+        """Whether anything has been recorded."""
+        return bool(self._cells)
+
+    def record(self, server: str, tls: str, client: str, seconds: float | None) -> None:
+        """Keep one outcome: how long it took, or ``None`` if it failed."""
+        self._cells[client, server, tls] = "FAILED" if seconds is None else f"ok {seconds:.1f} s"
+
+    def table(self) -> str:
+        """A Markdown table, also readable as text."""
+        columns = [(server, tls) for server in SERVERS for tls in KINDS]
+        clients = list(dict.fromkeys(client for client, _, _ in self._cells))
+        rows = [["client", *(f"{server}, {tls}" for server, tls in columns)]]
+        rows += [
+            [client, *(self._cells.get((client, *column), "-") for column in columns)] for client in clients
+        ]
+        widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+        lines = [
+            "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+            for row in rows
+        ]
+        lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
+        return "\n".join(lines)
+
+    def write(self, path: Path) -> str:
+        """Write the page, if the whole matrix ran, and through the daemon; return a line that says what was done."""
+        if self._direct:
+            return (
+                f"{path.name} not written: it tells about runs through the daemon, leave out --through=direct"
+            )
+        clients = {client for client, _, _ in self._cells}
+        if len(clients) < FEWEST_CLIENTS or len(self._cells) < len(clients) * len(SERVERS) * len(KINDS):
+            return f"{path.name} not written: only a part of the matrix ran, run all of tests/interop"
+        path.write_text(PAGE.format(table=self.table(), versions=", ".join(versions())), encoding="utf-8")
+        return f"written to {path}"
+
+
+def versions() -> list[str]:
+    """The versions of all programs that take part, as installed here."""
+    found = [f"Python {platform.python_version()}"]
+    for name in PACKAGES:
+        asked = ["dpkg-query", "-W", "-f", "${Version}", name]
+        done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=30)
+        if done.returncode == 0:
+            found.append(f"{name} {done.stdout}")
+    found += [f"{name} {importlib.metadata.version(name)}" for name in ("slixmpp", "Twisted")]
+    return found

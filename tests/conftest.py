@@ -1,0 +1,118 @@
+"""What all tests share: the test bed on the path, its shared servers, and the interop matrix."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+TESTS = Path(__file__).resolve().parent
+if str(TESTS) not in sys.path:
+    sys.path.insert(0, str(TESTS))
+
+from bed.certificates import Certificates, make_certificates  # noqa: E402 - needs the path set above
+from bed.matrix import Matrix  # noqa: E402 - same
+from bed.programs import NotInstalledError  # noqa: E402 - same
+from bed.shared import SharedBed  # noqa: E402 - same
+from bed.terminal import Tmux  # noqa: E402 - same
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bed.route import Route
+
+MATRIX = pytest.StashKey[Matrix]()
+MATRIX_FILE = TESTS.parent / "docs" / "interop.md"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("interop", "real servers and real clients")
+    group.addoption(
+        "--through",
+        choices=["daemon", "direct"],
+        default="daemon",
+        help="interop tests: let the clients reach the servers through the daemon (default) or directly",
+    )
+    group.addoption(
+        "--write-interop-matrix",
+        action="store_true",
+        help=f"write the matrix of what was run to {MATRIX_FILE.relative_to(TESTS.parent)}",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "matrix(client): the outcome is a cell of the interop matrix, in client's row"
+    )
+    config.stash[MATRIX] = Matrix(through=config.getoption("--through"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    if report.failed and call.excinfo.errisinstance(NotInstalledError) and "CI" not in os.environ:
+        report.outcome = "skipped"
+        report.longrepr = (str(item.path), item.location[1], str(call.excinfo.value))
+    marker = item.get_closest_marker("matrix")
+    if marker is not None and (report.failed or (report.when == "call" and report.passed)):
+        params = item.callspec.params  # every test of the matrix is parametrised
+        client = params.get("client") or marker.args[0]
+        seconds = report.duration if report.passed else None
+        item.config.stash[MATRIX].record(params["server_kind"], params["upstream_tls"], client, seconds)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    matrix = config.stash[MATRIX]
+    if not matrix:
+        return
+    terminalreporter.section(f"interop matrix ({matrix.title})")
+    terminalreporter.write_line(matrix.table())
+    if config.getoption("--write-interop-matrix"):
+        terminalreporter.write_line(matrix.write(MATRIX_FILE))
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """The bed's authority and certificates."""
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def bed(certificates: Certificates, request: pytest.FixtureRequest) -> Iterator[SharedBed]:
+    """Servers and daemons that tests share, started when first asked for."""
+    shared = SharedBed(certificates, through=request.config.getoption("--through"))
+    yield shared
+    shared.stop()
+
+
+@pytest.fixture(params=["prosody", "ejabberd"])
+def server_kind(request: pytest.FixtureRequest) -> str:
+    """Each server in turn."""
+    return request.param
+
+
+@pytest.fixture(params=["starttls", "direct", "none"])
+def upstream_tls(request: pytest.FixtureRequest) -> str:
+    """Each kind of TLS between daemon and server in turn."""
+    return request.param
+
+
+@pytest.fixture
+def route(bed: SharedBed, server_kind: str, upstream_tls: str) -> Iterator[Route]:
+    """The way to a shared server; afterwards the daemon's log may have no traceback of this test."""
+    way = bed.route(server_kind, upstream_tls)
+    before = len(way.daemon.log_text()) if way.daemon else 0
+    yield way
+    if way.daemon:
+        way.daemon.require_no_traceback(since=before)
+
+
+@pytest.fixture
+def tmux(tmp_path: Path) -> Iterator[Tmux]:
+    """A terminal server of this test's own."""
+    with Tmux(tmp_path / "terminals") as server:
+        yield server
