@@ -13,6 +13,8 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from zope.interface import implementer
 
+from e2eproxy.xmpp.prompt import PromptTransport
+
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
@@ -69,6 +71,8 @@ class Leg(Protocol):
     """One connection of a session."""
 
     reading: Reading
+    #: The transport. TCP, Unix and TLS transports share no interface that has all that is used of them.
+    wire: Any
     _session: Session | None
     _lingering: IDelayedCall | None = None
     _closing = False
@@ -78,18 +82,17 @@ class Leg(Protocol):
         self._session = session
         self._clock = clock
 
-    @property
-    def wire(self) -> Any:  # noqa: ANN401 - TCP, Unix or TLS transports share no interface that has it all
-        """The transport."""
-        return self.transport
-
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
         """Prepare the socket: small stanzas go at once, a vanished peer is noticed."""
         for setting in ("setTcpNoDelay", "setTcpKeepAlive"):
             switch = getattr(self.transport, setting, None)
             if switch is not None:
                 switch(1)
+        self.wire = self._wire()
         self.reading = Reading(self.transport)
+
+    def _wire(self) -> Any:  # noqa: ANN401 - see ``wire``
+        return self.transport
 
     def feed_from(self, other: Leg) -> None:
         """Let *other* read only while this leg can write."""
@@ -102,8 +105,8 @@ class Leg(Protocol):
 
     def write(self, raw: bytes) -> None:
         """Send bytes, unless the connection is being closed."""
-        if not self._closing and self.transport is not None:
-            self.transport.write(raw)
+        if not self._closing:
+            self.wire.write(raw)
 
     def close(self) -> None:
         """Send what is under way, then close; wait a bounded time for the other side to close too."""
@@ -160,6 +163,9 @@ class ClientLeg(Leg):
         super().connectionMade()
         if self._session is not None:
             self._session.client_connected()
+
+    def _wire(self) -> Any:  # noqa: ANN401 - see ``wire``
+        return PromptTransport(self.transport)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
         """Pass bytes to the session."""

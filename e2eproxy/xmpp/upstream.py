@@ -15,6 +15,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from zope.interface import implementer
 
 from e2eproxy.xmpp.domain import is_loopback
+from e2eproxy.xmpp.prompt import PromptTransport
 from e2eproxy.xmpp.reaching import Candidate, ConnectError, unreachable, unsafe
 from e2eproxy.xmpp.starttls import StartTLS
 
@@ -34,7 +35,7 @@ class Upstream:
 
     def __init__(self, opening: Opening, description: str) -> None:
         self._opening: Opening | None = opening
-        self.transport: Any = opening.transport
+        self.transport: Any = opening.outlet
         self.domain = opening.domain
         self.secure = opening.tls_layer is not None
         self.description = description
@@ -66,6 +67,8 @@ class Opening(Protocol):
         self._starttls: StartTLS | None = None
         self.tls_layer: TLSMemoryBIOProtocol | None = None
         self._tcp: Any = None
+        # What the session writes to: the TLS layer, or TCP.
+        self.outlet: Any = None
         self._ready: Deferred[Upstream] | None = None
         self._early: list[bytes] = []
         self._lost: Failure | None = None
@@ -135,7 +138,7 @@ class Opening(Protocol):
         self.tls_layer = layer
         self._starttls = None
         self._tcp.protocol = layer
-        layer.makeConnection(self._tcp)  # type: ignore[no-untyped-call]  # Twisted's, not annotated
+        layer.makeConnection(PromptTransport(self._tcp))  # type: ignore[no-untyped-call]  # Twisted's, not annotated
 
     def _connection(self) -> SSL.Connection:
         assert self.tls_layer is not None  # noqa: S101 - the callers' condition
@@ -145,6 +148,7 @@ class Opening(Protocol):
     def _succeed(self, how: str) -> None:
         ready, self._ready = self._ready, None
         assert ready is not None  # noqa: S101 - the callers' condition
+        self.outlet = self.tls_layer or PromptTransport(self._tcp)
         self._tcp.pauseProducing()
         kind = {"starttls": "starttls to", "direct": "direct TLS to", "none": "TCP to"}[
             self._candidate.security
@@ -167,14 +171,13 @@ class Opening(Protocol):
 
     def hand_over(self, protocol: IProtocol) -> None:
         """See ``Upstream.hand_over``."""
-        transport: Any = self.transport
         if self.tls_layer is not None:
             self.tls_layer.wrappedProtocol = protocol
         else:
             self._tcp.protocol = protocol
         if self._lost is None:
             self._tcp.resumeProducing()
-        protocol.makeConnection(transport)
+        protocol.makeConnection(self.outlet)
         early, self._early = self._early, []
         if early:
             protocol.dataReceived(b"".join(early))

@@ -80,6 +80,7 @@ class Daemon:
             self.port = int(wait_until(look, "the daemon to listen", timeout=30, instead=child.tail).group(2))
         except BaseException:
             child.kill()
+            self._clear()
             raise
         return self
 
@@ -154,8 +155,11 @@ class Daemon:
             if status not in ORDERLY_ENDS:
                 raise BedError(f"the daemon ended with {status}:\n{self.tail()}")
         finally:
-            if self._given is None:
-                shutil.rmtree(self.directory, ignore_errors=True)
+            self._clear()
+
+    def _clear(self) -> None:
+        if self._given is None:
+            shutil.rmtree(self.directory, ignore_errors=True)
 
     def _running(self) -> Child:
         if self.child is None:

@@ -133,9 +133,22 @@ class Server(ABC):
         """Start it and wait until it answers a stream header."""
         self.directory = self._given or Path(tempfile.mkdtemp(prefix=f"bed-{self.kind}-"))
         self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def _start(self) -> None:
         self.port, self.tls_port = reserve_port(), reserve_port()
         argv, extra = self.prepare()
-        environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": str(self.directory), **extra}
+        environment = {
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "HOME": str(self.directory),
+            **extra,
+        }
         self.child = child = Child(
             argv, log=self.directory / "output.log", cwd=self.directory, environment=environment
         )
@@ -144,12 +157,7 @@ class Server(ABC):
             child.require_running()
             return self.answers()
 
-        try:
-            wait_until(look, f"{self.kind} to answer", timeout=self.start_timeout, instead=self.tail)
-        except BaseException:
-            self.stop()
-            raise
-        return self
+        wait_until(look, f"{self.kind} to answer", timeout=self.start_timeout, instead=self.tail)
 
     def answers(self) -> bool:
         """Whether a stream header is answered with stream features."""
