@@ -58,7 +58,7 @@ def run(bench: Bench, quick: bool) -> tuple[dict, list[Verdict]]:
     if not shutil.which("prosody"):
         print("Prosody is not installed: the part chat is left out", file=sys.stderr)
         return {}, []
-    repetitions, seconds = (1, 1.0) if quick else (6, 2.5)
+    repetitions, seconds = (1, 1.0) if quick else (9, 2.5)
     rows = {"direct": None, "raw relay": bench.raw, "e2eproxy": bench.e2eproxy}
     runs: dict[str, dict[str, list[dict]]] = {tls: {name: [] for name in rows} for tls in TLS_KINDS}
     for repetition in range(repetitions):
