@@ -41,6 +41,8 @@ NAMES_IN_ONE_STANZA: Final = 1_000_000
 _new_tuple: Final = tuple.__new__
 
 _SPACE: Final = b" \t\r\n"
+# A byte order mark, or a zero byte in the first two, makes expat read UTF-16 even where UTF-8 is forced.
+_UTF16: Final = re.compile(rb"[\xfe\xff\0]|.\0", re.DOTALL)
 # Only ever applied where expat has just accepted a start tag.
 _START_TAG: Final = re.compile(rb"<[^\s>'\"]++(?:[^>'\"]++|'[^']*+'|\"[^\"]*+\")*+>")
 _MISPLACED_DECLARATION: Final = 17  # XML_ERROR_MISPLACED_XML_PI, which pyexpat names only by its text
@@ -204,6 +206,8 @@ class Framer:
             self._origin = -self._cursor
             if self._cursor:
                 self._pieces.append(Whitespace(bytes(source[: self._cursor])))
+        if not self._root and _UTF16.match(source, self._cursor):
+            raise StreamError("unsupported-encoding", _NOT_UTF8)
         self._source = source
         self._since_renewal += len(new)
         try:
@@ -249,9 +253,6 @@ class Framer:
             self._exceed("attributes")
 
     def _header(self, name: str, attributes: list[str], start: int) -> None:
-        if b"\0" in self._source[self._cursor : start + 2]:
-            # A byte order mark, or zero bytes, make expat read UTF-16 even where UTF-8 is forced.
-            raise StreamError("unsupported-encoding", _NOT_UTF8)
         if name != names.STREAM:
             raise StreamError(
                 "invalid-namespace", "A stream begins with <stream:stream> in its own namespace."

@@ -233,6 +233,14 @@ def test_what_is_no_stream(data, condition):
     assert refused(client(), data) == condition
 
 
+@pytest.mark.parametrize("start", [b"<\0", b"\0<", b"x\0", b"\xff", b"\xfe\xff", b" <\0"])
+@pytest.mark.parametrize("size", [1, 100])
+def test_what_expat_would_read_as_utf16_is_refused_however_it_is_cut(start, size):
+    with pytest.raises(StreamError) as caught:
+        feed(server(), start + b"stream", size)
+    assert caught.value.condition == "unsupported-encoding"
+
+
 @pytest.mark.parametrize("encoding", [b"UTF-8", b"utf-8", b"Utf8"])
 def test_utf8_may_be_declared(encoding):
     header = b"<?xml version='1.0' encoding='%s'?>" % encoding + HEADER[21:]
