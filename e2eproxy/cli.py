@@ -109,6 +109,16 @@ def check(**given: Any) -> None:  # noqa: ANN401  # one for each option
         click.echo(line)
 
 
+@cli.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def evaluate(ctx: click.Context, arguments: tuple[str, ...]) -> None:
+    """Measure what each end-to-end method protects, by experiment."""
+    from e2eproxy.evaluate.command import evaluate_command  # noqa: PLC0415  # all of the test bench
+
+    ctx.exit(evaluate_command(arguments))
+
+
 def main() -> None:
     """The console script."""
     cli(prog_name="e2eproxy")

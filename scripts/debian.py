@@ -29,6 +29,7 @@ PACKAGES = {
     "mcabber": "client of the test bed",
     "openssl": "certificate folders for clients of the test bed",
     "poezio": "client of the test bed",
+    "postgresql": "the second kind of store",
     "profanity": "client of the test bed",
     "prosody": "server of the test bed",
     "prosody-modules": "server of the test bed",
@@ -42,6 +43,7 @@ PACKAGES = {
 UNITS = {
     "ejabberd": ("ejabberd.service", "epmd.socket", "epmd.service"),
     "haproxy": ("haproxy.service",),
+    "postgresql": ("postgresql.service",),
     "prosody": ("prosody.service",),
 }
 

@@ -36,14 +36,17 @@ class Pipeline(Protocol):
         an error takes their place; if not, they go to the client verbatim, without any hook being called.
         """
 
-    def from_client(self, element: Element) -> bytes | None:
-        """Return what goes to the server in the place of this stanza, or None for nothing."""
+    def from_client(self, element: Element, root: bytes) -> bytes | None:
+        """Return what goes to the server in the place of this stanza, or None for nothing.
 
-    def from_server(self, element: Element) -> bytes | None:
-        """Return what goes to the client in the place of this stanza, or None for nothing."""
+        *root* is the start tag of the stream it stands in.
+        """
 
-    def closed(self) -> None:
-        """Take note that the session is over."""
+    def from_server(self, element: Element, root: bytes) -> bytes | None:
+        """Return what goes to the client in the place of this stanza, or None for nothing; *root* as above."""
+
+    def closed(self, *, orderly: bool) -> None:
+        """Take note that the session is over: *orderly* if what is sent now still gets to the server."""
 
 
 class Verbatim:
@@ -56,15 +59,15 @@ class Verbatim:
         """Look into nothing."""
         return False
 
-    def from_client(self, element: Element) -> bytes | None:
+    def from_client(self, element: Element, root: bytes) -> bytes | None:  # noqa: ARG002 - the interface's
         """Forward it as it came."""
         return element.raw
 
-    def from_server(self, element: Element) -> bytes | None:
+    def from_server(self, element: Element, root: bytes) -> bytes | None:  # noqa: ARG002 - the interface's
         """Forward it as it came."""
         return element.raw
 
-    def closed(self) -> None:
+    def closed(self, *, orderly: bool) -> None:
         """Nothing was kept."""
 
 

@@ -52,6 +52,7 @@ class Relay:
         # None until the server has bound an account.
         self._pipeline: Pipeline | None = None
         self._replacing = False
+        self._closed = False
         self.login = Login(domain)
 
     @property
@@ -67,10 +68,11 @@ class Relay:
         """Send whole stanzas of the pipeline's own to the client."""
         self._client.send(raw)
 
-    def close(self) -> None:
-        """Nothing more will come."""
-        if self._pipeline is not None:
-            self._pipeline.closed()
+    def close(self, *, orderly: bool) -> None:
+        """Let the pipeline end: what it gives back goes to the client before the end of its stream."""
+        if self._pipeline is not None and not self._closed:
+            self._closed = True
+            self._pipeline.closed(orderly=orderly)
 
     # -- from the client -----------------------------------------------------------------------------------------
 
@@ -80,7 +82,7 @@ class Relay:
         Raises StreamError for one that ends the client's stream with an error.
         """
         if self._pipeline is not None and element.name in _STANZAS:
-            raw = self._pipeline.from_client(element)
+            raw = self._pipeline.from_client(element, root)
             if raw is not None:
                 self._server.send(raw)
             return True
@@ -108,7 +110,7 @@ class Relay:
         if element.excess is not None:
             self._server_excess(element)
         elif self._pipeline is not None and element.name in _STANZAS:
-            raw = self._pipeline.from_server(element)
+            raw = self._pipeline.from_server(element, root)
             if raw is not None:
                 self._client.send(raw)
         elif nonzas.from_server(element.name) == "drop":

@@ -196,6 +196,8 @@ class Session:
         elif isinstance(piece, End):
             self._client_ended = True
             self._log.info("{n}: the client ended its stream", n=self.number)
+            if self._relay is not None:
+                self._relay.close(orderly=True)
             self._to_server.send(piece.raw or stream.END)
             self._one_ended()
             return
@@ -349,8 +351,9 @@ class Session:
         elif isinstance(piece, Part):
             relay.server_part(piece)
         elif isinstance(piece, End):
-            self._server_ended = True
             self._log.info("{n}: the server ended its stream", n=self.number)
+            relay.close(orderly=True)
+            self._server_ended = True
             self._to_client.send(piece.raw or stream.END)
             self._one_ended()
 
@@ -438,6 +441,8 @@ class Session:
             # No error can be put inside half a stanza; a cut connection at least cannot be taken for its end.
             self.client.abort()
         elif not self._server_ended:
+            if self._relay is not None:
+                self._relay.close(orderly=False)
             self._server_ended = True
             to = self._header.attribute("to") if self._header is not None else None
             opening = b"" if self._header_shown else stream.header(sender=to, stream_id=uuid4().hex)
@@ -453,7 +458,7 @@ class Session:
         if self._connecting is not None:
             self._connecting.cancel()
         if self._relay is not None:
-            self._relay.close()
+            self._relay.close(orderly=False)
         if self._server is not None and not self._client_ended:
             self._to_server.send(stream.END)
         if self._header_shown and not self._server_ended and not self._to_client.inside_element:

@@ -20,7 +20,8 @@ ROOMS = {"control", "proxy", "methods", "trust", "xmpp"}
 ALLOWED = {
     "control": {"proxy", "methods", "trust", "xmpp", "errors"},
     "proxy": {"methods", "trust", "xmpp", "errors"},
-    "methods": {"trust.values", "xmpp.stanza", "errors"},
+    # An address is part of what a stanza says: methods speak of peers by prepared JIDs.
+    "methods": {"trust.values", "xmpp.stanza", "xmpp.jid", "errors"},
     "trust": {"errors"},
     "xmpp": {"errors"},
     "errors": set(),

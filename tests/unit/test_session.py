@@ -128,10 +128,10 @@ class Changing(Verbatim):
     def must_see(self, _element):
         return self.sees
 
-    def from_client(self, element):
+    def from_client(self, element, _root):
         return self._change(element, self.ways.to_server)
 
-    def from_server(self, element):
+    def from_server(self, element, _root):
         return self._change(element, self.ways.to_client)
 
     def _change(self, element, send):
@@ -148,7 +148,8 @@ class Changing(Verbatim):
             return b"<message id='changed'/>"
         return element.raw
 
-    def closed(self):
+    def closed(self, *, orderly):
+        assert isinstance(orderly, bool)
         self.ended += 1
 
 

@@ -1,0 +1,105 @@
+"""What the client gets in the place of a stanza that was protected, could not be opened, or should have been.
+
+Law 4: always something readable, never silence. Law 9: a mark is always there and always the same. What only servers may
+say (delay, stanza ids, addresses) is taken from the outer stanza and never out of a ciphertext (XEP-0420 section 4).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from e2eproxy.methods.effects import Body, Whole
+from e2eproxy.xmpp import names
+from e2eproxy.xmpp.spans import BadElement, read
+from e2eproxy.xmpp.stanza import Stanza, element, escape_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from e2eproxy.methods.effects import Inside
+    from e2eproxy.xmpp.stanza import Span
+
+_BODY: Final = names.CLIENT + names.SEPARATOR + "body"
+
+#: What only our own or the sender's server may put into a stanza.
+SERVERS_ONLY: Final = frozenset(
+    namespace + names.SEPARATOR + local
+    for namespace, local in (
+        ("urn:xmpp:delay", "delay"),
+        ("jabber:x:delay", "x"),
+        ("urn:xmpp:sid:0", "stanza-id"),
+        ("http://jabber.org/protocol/address", "addresses"),
+        ("urn:xmpp:carbons:2", "sent"),
+        ("urn:xmpp:carbons:2", "received"),
+        ("urn:xmpp:mam:1", "result"),
+        ("urn:xmpp:mam:2", "result"),
+        ("http://jabber.org/protocol/muc#user", "x"),
+        ("urn:xmpp:occupant-id:0", "occupant-id"),
+    )
+)
+NOT_ENCRYPTED: Final = "[not encrypted] "
+#: Other renderings of a body's text.
+_ALTERNATIVES: Final = frozenset(
+    namespace + names.SEPARATOR + local
+    for namespace, local in (("http://jabber.org/protocol/xhtml-im", "html"), ("urn:xmpp:markup:0", "markup"))
+)
+
+
+def opened(outer: Stanza, inside: Inside) -> bytes:
+    """Return what the client gets for *outer*, of which a method found *inside*.
+
+    Raises BadElement if *inside* cannot be read: it is a peer's.
+    """
+    kept = b"".join(child.raw for child in outer.children if child.name in SERVERS_ONLY)
+    if isinstance(inside, Body):
+        return outer.with_content(_body(inside.text) + kept)
+    if isinstance(inside, Whole):
+        return _whole(outer, Stanza.parse(inside.raw), kept)
+    children = read(b"<inside xmlns='" + names.CLIENT.encode() + b"'>" + inside.raw + b"</inside>").children
+    return outer.with_content(_not_servers(children) + kept)
+
+
+def _whole(outer: Stanza, inner: Stanza, kept: bytes) -> bytes:
+    if inner.kind != outer.kind:
+        raise BadElement(f"Inside an encrypted {outer.kind} was another kind of stanza.")
+    content = b"".join(
+        inner.standalone_part(child) for child in inner.children if child.name not in SERVERS_ONLY
+    )
+    taken = {name: inner.attributes.get(name) for name in ("type", "id", names.LANG)}
+    return outer.changed(outer.with_content(content + kept)).with_attributes(taken)
+
+
+def _not_servers(children: Iterable[Span]) -> bytes:
+    return b"".join(child.raw for child in children if child.name not in SERVERS_ONLY)
+
+
+def placeholder(outer: Stanza, method: str, why: str) -> bytes:
+    """Return a readable message for *outer*, which *method* could not open; *why* is a sentence.
+
+    An IQ or presence is answered or left to others, so *outer* has to be a message.
+    """
+    text = f"[a message encrypted with {method} could not be opened: {why}]"
+    kept = b"".join(child.raw for child in outer.children if child.name in SERVERS_ONLY)
+    return outer.with_content(_body(text) + kept)
+
+
+def marked_plain(stanza: Stanza, text: str | None = None) -> bytes:
+    """Return a message that came in the clear where it should not have, its text marked as such.
+
+    *text* takes the place of the body's, if given. Other renderings of the text are left out, since they would show it
+    without the mark; a message without text is as it was.
+    """
+    bodies = stanza.all(_BODY)
+    if not bodies:
+        return stanza.raw
+    changes = {child: b"" for child in stanza.children if child.name in _ALTERNATIVES}
+    for body in bodies:
+        said = body.text if text is None else text
+        opening = body.start_tag.removesuffix(b"/>").removesuffix(b">")
+        closing = b"</" + opening[1:].split(maxsplit=1)[0] + b">"
+        changes[body] = opening + b">" + escape_text(NOT_ENCRYPTED + said).encode() + closing
+    return stanza.replaced(changes)
+
+
+def _body(text: str) -> bytes:
+    return element("body", {"xmlns": names.CLIENT}, escape_text(text).encode())

@@ -1,0 +1,98 @@
+"""One method's engine for one account: an event at a time, and what has to be durable before what can be seen.
+
+Keeps law 5. An engine's effects are one unit: its durable ones are committed first, and neither a visible one of this event
+nor the next event at all is touched before that. A commit that fails leaves nothing half done: the engine is made anew and
+the event ends in its safe outcome.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final, Protocol
+
+from twisted.logger import Logger
+
+from e2eproxy.methods.effects import DURABLE
+from e2eproxy.methods.harness import safe_outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from twisted.internet.defer import Deferred
+    from twisted.python.failure import Failure
+
+    from e2eproxy.methods.effects import Durable, Effect
+    from e2eproxy.methods.events import Event, TrustChanged
+    from e2eproxy.methods.harness import Harness
+
+#: Events that may wait for one engine; more than that is somebody's flood.
+MOST_WAITING: Final = 10_000
+
+
+class Keeper(Protocol):
+    """Makes the durable effects of one account and method durable."""
+
+    def commit(self, effects: Sequence[Durable]) -> Deferred[list[TrustChanged]]:
+        """Commit *effects*, all or none; fires with what the engine has to be told about trust."""
+
+
+class Lane:
+    """The queue in front of one engine. *apply* is given each event with the visible effects it had."""
+
+    _log = Logger()
+
+    def __init__(
+        self, harness: Harness, keeper: Keeper, apply: Callable[[Lane, Event, Sequence[Effect]], None]
+    ) -> None:
+        self.harness = harness
+        self._keeper = keeper
+        self._apply = apply
+        self._waiting: deque[Event] = deque()
+        self._busy = False
+
+    @property
+    def name(self) -> str:
+        """The method's name."""
+        return self.harness.name
+
+    def tell(self, event: Event) -> None:
+        """Let the engine have *event*, after those it has not had yet; beyond all bounds it ends safely instead."""
+        if len(self._waiting) >= MOST_WAITING:
+            self._apply(self, event, safe_outcome(event, "Too much is waiting for this encryption method."))
+            return
+        self._waiting.append(event)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while self._waiting and not self._busy:
+            self._busy = True
+            event = self._waiting.popleft()
+            effects = self.harness.handle(event)
+            durable = [one for one in effects if isinstance(one, DURABLE)]
+            visible = [one for one in effects if not isinstance(one, DURABLE)]
+            if not durable:
+                self._finish(event, visible, [])
+                continue
+            committing = self._keeper.commit(durable)
+            committing.addCallbacks(
+                lambda changes, event=event, visible=visible: self._finish(event, visible, changes),
+                self._not_committed,
+                errbackArgs=(event,),
+            )
+            committing.addErrback(self._our_bug)
+            committing.addCallback(lambda _: self._go_on())
+            return
+
+    def _finish(self, event: Event, visible: Sequence[Effect], changes: Sequence[TrustChanged]) -> None:
+        self._waiting.extendleft(reversed(changes))
+        self._busy = False
+        self._apply(self, event, visible)
+
+    def _not_committed(self, failure: Failure, event: Event) -> None:
+        self._log.failure("what {method} wanted kept could not be stored", failure, method=self.name)
+        self.harness.forget()
+        self._finish(event, safe_outcome(event, "The store could not be written to."), [])
+
+    def _our_bug(self, failure: Failure) -> None:
+        self._busy = False
+        self._log.failure("this is a bug in e2eproxy", failure)
