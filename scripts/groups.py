@@ -51,7 +51,7 @@ GROUPS = (
             ("mypy",),
         ),
     ),
-    pytest_group("unit", 180, newest=True),
+    pytest_group("unit", 360, newest=True),
     pytest_group("property", 300, newest=True),
     pytest_group("inprocess", 300, newest=True),
     pytest_group("faults", 300),

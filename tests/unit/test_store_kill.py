@@ -26,6 +26,7 @@ def killed_while_writing(place: Place, first: int, lines: int, pause: float) -> 
     environment = {**os.environ, "PYTHONPATH": f"{TESTS.parent}:{TESTS}"}
     with subprocess.Popen(
         [sys.executable, "-m", "bed.store_child", str(place.data), place.url or "", str(first)],
+        bufsize=0,  # what a buffer had read ahead, communicate would not see
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment,
