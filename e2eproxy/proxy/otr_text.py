@@ -6,10 +6,10 @@ too many, and it is text. An error message and a tagged text are text for people
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from typing import Final
+
+from e2eproxy.proxy.shapes import decoded
 
 # What libotr and profanity write behind a query for people without OTR, white space made one blank; none of it is sent on.
 _FOR_PEOPLE: Final = re.compile(
@@ -25,6 +25,7 @@ _ENCODED: Final = re.compile(r"\?OTR:([A-Za-z0-9+/]+={0,2})\.")
 _FRAGMENT: Final = re.compile(
     r"\?OTR(?:,|\|[0-9a-f]{1,8}\|[0-9a-f]{1,8},)([0-9]{1,5}),([0-9]{1,5}),([A-Za-z0-9+/=?:.]+),"
 )
+_START: Final = "?OTR:"
 _PIECE: Final = re.compile(r"[A-Za-z0-9+/]*={0,2}\.?")
 _MOST_FRAGMENTS: Final = 65535
 # Of each type of message the fields behind the header: D data with its length, M an MPI, m a MAC of 20 bytes, b a byte,
@@ -46,16 +47,12 @@ def query(body: str) -> str | None:
 def is_encoded(body: str) -> bool:
     """Whether *body* is one encoded message of version 2 or 3, complete, with every field where it has to be."""
     found = _ENCODED.fullmatch(body)
-    if found is None:
-        return False
-    try:
-        data = base64.b64decode(found[1], validate=True)
-    except binascii.Error:
+    data = decoded(found[1]) if found else None
+    if data is None:
         return False
     tags = _VERSIONS.get(int.from_bytes(data[:2], "big"))
-    if tags is None or len(data) < 3 + tags or data[2] not in _FIELDS:
-        return False
-    return _end_of_fields(data, 3 + tags, _FIELDS[data[2]]) == len(data)
+    fields = _FIELDS.get(int.from_bytes(data[2:3], "big"))
+    return tags is not None and fields is not None and _end_of_fields(data, 3 + tags, fields) == len(data)
 
 
 def is_fragment(body: str) -> bool:
@@ -71,27 +68,20 @@ def is_fragment(body: str) -> bool:
     if not 1 <= number <= count <= _MOST_FRAGMENTS:
         return False
     piece = found[3]
+    if count == 1:
+        return is_encoded(piece)
     if number == 1:
-        start = "?OTR:"
-        if count == 1:
-            return is_encoded(piece)
-        if len(piece) <= len(start):
-            return start.startswith(piece)
-        if not piece.startswith(start):
+        if not _START.startswith(piece[: len(_START)]):
             return False
-        piece = piece.removeprefix(start)
+        piece = piece[len(_START) :]
     return _PIECE.fullmatch(piece) is not None and piece.endswith(".") == (number == count)
 
 
-def _end_of_fields(data: bytes, at: int, fields: str) -> int | None:
+def _end_of_fields(data: bytes, at: int, fields: str) -> int:
+    """Return where *fields* end that begin at *at*: behind the end of *data* if they are cut short."""
     for one in fields:
         if one in _FIXED:
             at += _FIXED[one]
         else:
-            length = data[at : at + 4]
-            if len(length) < 4:
-                return None
-            at += 4 + int.from_bytes(length, "big")
-        if at > len(data):
-            return None
+            at += 4 + int.from_bytes(data[at : at + 4], "big")
     return at

@@ -153,10 +153,9 @@ def _checked(name: str, words: list[str]) -> str:
     if name == METHODS:
         return " ".join(_methods(" ".join(words)))
     choices = list(_SETTINGS) if name == WHEN else [whom.value for whom in Whom]
-    word = " ".join(words)
-    if word not in choices:
+    if len(words) != 1 or not set(words) <= set(choices):
         raise LocalError(f"{name} is one of {', '.join(choices)}.")
-    return word
+    return words.pop()
 
 
 def _methods(text: str) -> tuple[str, ...]:

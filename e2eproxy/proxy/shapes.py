@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _SPACES: Final = " \t\r\n"
 _TOKEN: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{16,64}")
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/]+")
 _URL_BASE64: Final = re.compile(r"[A-Za-z0-9_-]+")
 _DIGITS: Final = re.compile(r"[0-9]{1,10}")
 _HEX: Final = re.compile(r"[0-9a-f]{40}")
@@ -76,16 +76,17 @@ def without_spaces(text: str) -> str:
 
 
 def decoded(text: str, *, url: bool = False) -> bytes | None:
-    """Return what *text* is the base64 (or unpadded base64url) of, white space in it apart; None if it is none."""
+    """Return what *text* is the base64 (or base64url) of, white space in it apart; None if it is none.
+
+    Padding has to be right in base64; in base64url it may be missing.
+    """
     packed = without_spaces(text)
-    if url:
-        packed = packed.rstrip("=")
-    if not (_URL_BASE64 if url else _BASE64).fullmatch(packed) or (len(packed) % 4 and not url):
+    digits = packed.rstrip("=")
+    padded = digits + "=" * (-len(digits) % 4)
+    if not (_URL_BASE64 if url else _BASE64).fullmatch(digits) or not (url or packed == padded):
         return None
     try:
-        if url:
-            return base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4))
-        return base64.b64decode(packed, validate=True)
+        return base64.b64decode(padded, altchars=b"-_")
     except binascii.Error:
         return None
 
@@ -172,7 +173,7 @@ def written(node: Node, allowed: Allowed, ids: Ids = NO_IDS, around: str = names
     attributes = {"xmlns": namespace} if namespace != around else {}
     for name, shape in allowed.attributes.items():
         if name in node.attributes:
-            attributes[name] = (ids.outer or "") if shape is OUTER_ID else node.attributes[name]
+            attributes[name] = str(ids.outer) if shape is OUTER_ID else node.attributes[name]
     by_name = {one.element: one for one in allowed.children}
     inside = b"".join(written(child, by_name[child.name], ids, namespace) for child in node.children)
     if allowed.text is not NOTHING:

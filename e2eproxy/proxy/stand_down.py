@@ -59,8 +59,8 @@ SYSTEMS: Final = {
 HINT: Final = "This message is encrypted end to end, and this client cannot open it."
 
 _MOST_KEYS: Final = 2000
+_SEQUENCE: Final = b"\x30"
 _ENVELOPED_DATA: Final = bytes.fromhex("06092a864886f70d010703")
-_MOST_HEADER: Final = 8
 _HEADER: Final = {
     "alg": one_of("A128KW", "A192KW", "A256KW", "dir"),
     "enc": one_of("A128CBC-HS256", "A192CBC-HS384", "A256CBC-HS512", "A128GCM", "A192GCM", "A256GCM"),
@@ -81,12 +81,12 @@ def _name(namespace: str, local: str) -> str:
 
 
 def _is_armoured(text: str, _ids: Ids) -> bool:
-    lines = text.strip().split()
-    # The checksum of the armour: a line of its own, "=" and four characters (RFC 4880 section 6.1).
-    if len(lines) > 1 and len(lines[-1]) == 5 and lines[-1].startswith("="):
-        data, checksum = decoded("".join(lines[:-1])), decoded(lines[-1][1:])
-        return data is not None and checksum == _crc24(data) and openpgp_packets.is_encrypted(data)
-    return _is_openpgp(text, _ids)
+    # The checksum is a line of its own: "=" and four characters (RFC 4880 section 6.1). Some leave it out.
+    body, mark, last = text.strip().rpartition("\n=")
+    data = decoded(body if mark else last)
+    if data is None or (mark and decoded(last) != _crc24(data)):
+        return False
+    return openpgp_packets.is_encrypted(data)
 
 
 def _crc24(data: bytes) -> bytes:
@@ -106,26 +106,31 @@ def _is_openpgp(text: str, _ids: Ids) -> bool:
 def _is_enveloped(text: str, ids: Ids) -> bool:
     """Whether *text* is base64 of CMS EnvelopedData, or of OpenPGP as Kontalk puts it into the same element."""
     data = decoded(text)
-    if data is None or len(data) < _MOST_HEADER:
-        return False
-    if data[0] != 0x30:
+    if data is None or not data.startswith(_SEQUENCE):
         return _is_openpgp(text, ids)
-    size = data[1] & 0x7F if data[1] & 0x80 else 0
-    length = int.from_bytes(data[2 : 2 + size], "big") if size else data[1]
-    start = 2 + size
-    return start + length == len(data) and data[start:].startswith(_ENVELOPED_DATA)
+    first = int.from_bytes(data[1:2], "big")
+    size = max(first - 0x80, 0)
+    length = int.from_bytes(data[2 : 2 + size], "big") if size else first
+    inside = data[2 + size :]
+    return len(inside) == length and inside.startswith(_ENVELOPED_DATA)
 
 
 def _is_jose_header(text: str, ids: Ids) -> bool:
+    data = decoded(text, url=True)
+    if data is None:
+        return False
     try:
-        pairs = json.loads(decoded(text, url=True) or b"", object_pairs_hook=tuple)
+        # Pairs rather than a dict: of a key that is there twice, the first could say anything.
+        pairs = json.loads(data, object_pairs_hook=tuple)
     except (ValueError, RecursionError):
         return False
-    if not isinstance(pairs, tuple) or not {key for key, _ in pairs} <= _HEADER.keys():
+    if not isinstance(pairs, tuple) or len(pairs) != len({key for key, _ in pairs}):
         return False
-    # Pairs rather than a dict: of a key that is there twice, the first could say anything.
-    fit = all(isinstance(value, str) and _HEADER[key].test(value, ids) for key, value in pairs)
-    return fit and len(pairs) == len(dict(pairs)) and {"alg", "enc"} <= dict(pairs).keys()
+    header = dict(pairs)
+    known = {"alg", "enc"} <= header.keys() <= _HEADER.keys()
+    return known and all(
+        isinstance(header[key], str) and _HEADER[key].test(header[key], ids) for key in header
+    )
 
 
 _ARMOURED: Final = Shape(
@@ -218,26 +223,25 @@ def encrypted(tree: Node, speaks: Collection[str] = ()) -> Encrypted | None:
     envelopes = [child for child in tree.children if child.name in _SYSTEM_OF]
     if envelopes:
         return _in_elements(tree, envelopes, fallback=bool(bodies))
-    if tree.name == names.MESSAGE and len(bodies) == 1 and not bodies[0].children:
-        return _in_body(bodies[0].text, speaks)
+    only = bodies.pop() if len(bodies) == 1 else None
+    if tree.name == names.MESSAGE and only is not None and not only.children:
+        return _in_body(only.text, speaks)
     return None
 
 
 def _in_elements(tree: Node, envelopes: list[Node], *, fallback: bool) -> Encrypted | None:
-    systems = [_SYSTEM_OF[envelope.name] for envelope in envelopes]
-    if len(set(systems)) != len(systems):
+    found = {_SYSTEM_OF[envelope.name]: envelope for envelope in envelopes}
+    alone = len(tree.children) == 1
+    if len(found) != len(envelopes) or (tree.name == names.IQ and not alone):
         return None
-    if tree.name == names.IQ and len(tree.children) != 1:
-        return None
-    for system, envelope in zip(systems, envelopes, strict=True):
+    payload = b""
+    for system, envelope in found.items():
         if not fits(envelope, ENVELOPES[system]) or not _complete(system, envelope):
             return None
-    payload = b"".join(
-        written(one, ENVELOPES[system]) for system, one in zip(systems, envelopes, strict=True)
-    )
+        payload += written(envelope, ENVELOPES[system])
     if fallback:
         payload += element("body", {}, escape_text(HINT).encode())
-    return Encrypted(tuple(systems), payload)
+    return Encrypted(tuple(found), payload)
 
 
 def _complete(system: str, envelope: Node) -> bool:

@@ -90,7 +90,7 @@ _TYPES: Final[dict[str, frozenset[str]]] = {
     names.PRESENCE: frozenset(
         {"unavailable", "subscribe", "subscribed", "unsubscribe", "unsubscribed", "probe"}
     ),
-    names.IQ: frozenset({"get", "set", "result"}),
+    names.IQ: frozenset({"get", "set"}),
 }
 _KINDS: Final[dict[str, StanzaKind]] = {
     names.MESSAGE: "message",
@@ -125,14 +125,16 @@ def bare_result(*, to: str | None, stanza_id: str | None) -> bytes:
 
 def _content(tree: Node, classified: Classified, ids: Ids) -> bytes | None:
     if classified.encrypted is not None:
-        beside = split(tree.children, Carries.NOTHING, ids).outside if tree.name == names.MESSAGE else ()
-        return classified.encrypted.payload + b"".join(beside)
+        return classified.encrypted.payload + (_beside(tree, classified.kind, ids) or b"")
+    return _of_iq(tree, ids) if tree.name == names.IQ else _beside(tree, classified.kind, ids)
+
+
+def _beside(tree: Node, kind: Kind, ids: Ids) -> bytes | None:
+    """Return the children of a message or of presence that are allowed; None if it had some, and none of them is."""
     if tree.name == names.MESSAGE:
-        found = split(tree.children, Carries.NOTHING, ids)
-        return b"".join(found.outside) if found.outside or not tree.children else None
-    if tree.name == names.PRESENCE:
-        return _of_presence(tree, classified.kind, ids)
-    return _of_iq(tree, ids)
+        outside = split(tree.children, Carries.NOTHING, ids).outside
+        return b"".join(outside) if outside or not tree.children else None
+    return _of_presence(tree, kind, ids) if tree.name == names.PRESENCE else b""
 
 
 def _of_presence(tree: Node, kind: Kind, ids: Ids) -> bytes:
@@ -148,9 +150,6 @@ def _of_presence(tree: Node, kind: Kind, ids: Ids) -> bytes:
 
 
 def _of_iq(tree: Node, ids: Ids) -> bytes | None:
-    for child in tree.children:
-        one = payloads.harmless(child, ids)
-        if one is None and fits(child, payloads.KEY_REQUEST, ids):
-            one = payloads.KEY_REQUEST
-        return None if one is None else written(child, one, ids)
-    return None
+    requests = (*payloads.HARMLESS, payloads.KEY_REQUEST)
+    found = [written(child, one, ids) for child in tree.children for one in requests if fits(child, one, ids)]
+    return found.pop() if len(found) == 1 else None

@@ -31,7 +31,7 @@ PAGE = "tests/unit/test_policy_page.py"
 STAND_DOWN = ("tests/unit/test_policy_stand_down.py",)
 #: Module, and the fast tests that have to notice a change in it.
 FITTING: dict[str, tuple[str, ...]] = {
-    PROXY + "policy": ("tests/unit/test_policy.py",),
+    PROXY + "policy": ("tests/unit/test_policy.py", PAGE),
     PROXY + "kinds": ("tests/unit/test_kinds.py", "tests/unit/test_policy.py"),
     PROXY + "classify": ("tests/unit/test_kinds.py",),
     PROXY + "payloads": ("tests/unit/test_kinds.py", "tests/unit/test_policy_trim.py"),
@@ -52,7 +52,7 @@ FITTING: dict[str, tuple[str, ...]] = {
     PROXY + "key_rules": ("tests/unit/test_sticky.py",),
     PROXY + "sticky": ("tests/unit/test_sticky.py",),
     PROXY + "waits": ("tests/unit/test_sticky.py",),
-    PROXY + "refusals": ("tests/unit/test_policy.py",),
+    PROXY + "refusals": ("tests/unit/test_policy.py", PAGE),
 }
 SECONDS = 60.0
 

@@ -632,7 +632,11 @@ def test_version(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("wrong", "meant"),
-    [(["rnu"], "did you mean run?"), (["config", "chek"], "did you mean check?"), (["xyzzy"], "config, evaluate, run")],
+    [
+        (["rnu"], "did you mean run?"),
+        (["config", "chek"], "did you mean check?"),
+        (["xyzzy"], "config, evaluate, run"),
+    ],
 )
 def test_wrong_command(tmp_path: Path, wrong: list[str], meant: str):
     done = _command(*wrong, home=tmp_path)

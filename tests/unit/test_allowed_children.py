@@ -216,6 +216,7 @@ def test_an_id_of_the_peer_counts_only_if_it_was_seen():
         ("aGk==", None, b"hi"),
         ("aGk====", None, b"hi"),
         ("aGkh", b"hi!", b"hi!"),
+        ("aGkx", b"hi1", b"hi1"),
         ("-_-_", None, b"\xfb\xff\xbf"),
         ("+/+/", b"\xfb\xff\xbf", None),
         ("a", None, None),

@@ -208,6 +208,7 @@ PGP = SESSION + packet(18, b"c" * 60)
         packet(1, b"k" * 300, "old-4") + packet(18, b"c" * 20000),
         SESSION + partial(18, b"c" * 700),
         SESSION + partial(18, b"c" * 512),
+        SESSION + b"\xd2\xe0c\xe1cc" + packet(18, b"c" * 60)[1:],
     ],
 )
 def test_whole_openpgp_messages_are_encrypted(message):
@@ -233,8 +234,13 @@ def test_whole_openpgp_messages_are_encrypted(message):
         SESSION + packet(18, b"c" * 15),
         packet(1, b"k" * 4097) + packet(18, b"c" * 60),
         SESSION + bytes([0x80 | 9 << 2 | 3]) + b"c" * 60,
+        SESSION + bytes([0x80 | 9 << 2 | 3, 59]) + b"c" * 59,
+        bytes([SESSION[0] & 0x7F]) + SESSION[1:] + packet(18, b"c" * 60),
+        b"\x05\x00\x8c" + b"k" * 140 + packet(18, b"c" * 60),
+        SESSION + bytes([0x52, 60]) + b"c" * 60,
         PGP + PGP,
         SESSION + b"\xd2",
+        SESSION + b"\xd2\xfe\0\0\0\x3c" + b"c" * 60,
         SESSION + b"\xd2\xff\0\0",
         SESSION + b"\xd2\xe9" + b"c" * 512,
         SESSION + b"\xd2\xe9" + b"c" * 100,
@@ -268,6 +274,9 @@ def test_xep_0027_with_and_without_a_checksum():
         assert b"clear" not in found.payload
         assert HINT.encode() in found.payload
     for spoilt in (
+        lines(b64(SESSION)) + "\n=" + b64(crc24(SESSION)),
+        lines(b64(PGP)) + "=" + b64(crc24(PGP)),
+        lines(b64(PGP)) + "\n=" + b64(crc24(PGP)) + "AAAA",
         lines(b64(PGP)) + "\n=AAAA",
         lines(b64(PGP)) + "\n=hiya",
         "Comment: hi\n\n" + lines(b64(PGP)),
@@ -282,8 +291,17 @@ def test_xep_0027_with_and_without_a_checksum():
 
 def test_ox():
     found = seen(f"<openpgp xmlns='urn:xmpp:openpgp:0'>{b64(PGP)}</openpgp>")
+    assert found.systems == ("ox",)
     assert found.payload == f"<openpgp xmlns='urn:xmpp:openpgp:0'>{b64(PGP)}</openpgp>".encode()
     assert seen(f"<openpgp xmlns='urn:xmpp:openpgp:0'>{b64(PGP)}=</openpgp>") is None
+    for spoilt in (
+        b64(SESSION),
+        b64(b"a sentence of the user"),
+        b64(packet(11, b"in clear" * 9)),
+        "a sentence",
+        "",
+    ):
+        assert seen(f"<openpgp xmlns='urn:xmpp:openpgp:0'>{spoilt}</openpgp>") is None
     assert seen(f"<openpgp xmlns='urn:xmpp:openpgp:0' note='hi'>{b64(PGP)}</openpgp>") is None
 
 
@@ -335,6 +353,12 @@ def test_omemo_marks_are_booleans(word, counts):
     assert (seen(CURRENT.replace("'true'", f"'{word}'")) is not None) is counts
 
 
+def test_a_message_has_no_end_of_keys():
+    key = "<key rid='2'>aGk=</key>"
+    assert seen(LEGACY.replace(key, key * 1999)) is not None
+    assert seen(LEGACY.replace(key, key * 2000)) is None
+
+
 def test_omemo_has_to_be_complete():
     for namespace in ("urn:xmpp:omemo:2", "eu.siacs.conversations.axolotl", "urn:xmpp:omemo:1"):
         assert seen(f"<encrypted xmlns='{namespace}'/><body>clear</body>") is None
@@ -373,6 +397,7 @@ def test_miller_e2e():
         header(enc="hi"),
         header(enc=["A128GCM"]),
         url(b'{"alg":"hi","alg":"A256KW","enc":"A128GCM"}'),
+        url(b'{"alg":"A256KW","alg":"A128KW","enc":"A128GCM"}'),
         url(b'{"alg":"A256KW"}'),
         url(b'{"enc":"A128GCM"}'),
         url(b'["alg","enc"]'),
@@ -393,21 +418,32 @@ def test_miller_e2e():
     assert seen(miller(kind="")) is None
     assert seen(miller(kind="type='enc' note='hi'")) is None
     assert seen(miller(sid="hi")) is None
+    assert seen(miller().replace(f" id='{UUID}'", "")) is None
     for one in ("encheader", "cmk", "iv", "data", "mac"):
         start, end = miller().index(f"<{one}>"), miller().index(f"</{one}>") + len(one) + 3
         assert seen(miller()[:start] + miller()[end:]) is None, one
         assert seen(miller().replace(f"<{one}>", f"<{one}>hi there!")) is None, one
 
 
+@pytest.mark.parametrize("alg", ["A128KW", "A192KW", "A256KW", "dir"])
+@pytest.mark.parametrize(
+    "enc", ["A128CBC-HS256", "A192CBC-HS384", "A256CBC-HS512", "A128GCM", "A192GCM", "A256GCM"]
+)
+def test_algorithms_of_miller_e2e(alg, enc):
+    assert seen(miller(header(alg=alg, enc=enc))) is not None
+
+
 def der(body: bytes, oid: bytes = bytes.fromhex("06092a864886f70d010703")) -> bytes:
     body = oid + body
     if len(body) < 128:
         return bytes([0x30, len(body)]) + body
+    if len(body) < 256:
+        return bytes([0x30, 0x81, len(body)]) + body
     return b"\x30\x82" + struct.pack(">H", len(body)) + body
 
 
 def test_rfc_3923():
-    for whole in (der(b"x" * 40), der(b"x" * 400), PGP):
+    for whole in (der(b"x" * 40), der(b"x" * 116), der(b"x" * 117), der(b"x" * 240), der(b"x" * 400), PGP):
         text = f"<e2e xmlns='urn:ietf:params:xml:ns:xmpp-e2e'><![CDATA[{lines(b64(whole))}]]></e2e>"
         assert seen(text).systems == ("rfc3923",)
         assert seen(text, name="presence", attributes="to='j@x.test'").systems == ("rfc3923",)
@@ -426,6 +462,7 @@ def test_rfc_3923():
 
 def test_a_stanza_counts_only_whole():
     assert seen(LEGACY + CURRENT).systems == ("omemo-legacy", "omemo")
+    assert seen(LEGACY + CURRENT).payload == (LEGACY + CURRENT).encode()
     assert seen(LEGACY + LEGACY) is None
     assert seen(LEGACY + "<encrypted xmlns='urn:xmpp:omemo:2'/>") is None
     assert seen("hi" + LEGACY) is None
@@ -440,5 +477,12 @@ def test_a_stanza_counts_only_whole():
 
 
 def test_systems_have_names_and_namespaces():
-    assert SYSTEMS["otr"] == "urn:xmpp:otr:0"
-    assert len(set(SYSTEMS.values())) == len(SYSTEMS)
+    assert SYSTEMS == {
+        "otr": "urn:xmpp:otr:0",
+        "omemo": "urn:xmpp:omemo:2",
+        "omemo-legacy": "eu.siacs.conversations.axolotl",
+        "ox": "urn:xmpp:openpgp:0",
+        "xep-0027": "jabber:x:encrypted",
+        "miller-e2e": "urn:ietf:params:xml:ns:xmpp-e2e:6",
+        "rfc3923": "urn:ietf:params:xml:ns:xmpp-e2e",
+    }

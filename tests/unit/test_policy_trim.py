@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from e2eproxy.proxy.classify import Scene, classify
+from e2eproxy.proxy.classify import Classified, Scene, classify
 from e2eproxy.proxy.kinds import Kind
 from e2eproxy.proxy.shapes import Ids
 from e2eproxy.proxy.stand_down import HINT
@@ -71,7 +71,7 @@ JOIN = "<x xmlns='http://jabber.org/protocol/muc'><password>any &lt; text</passw
             f"<message {CLIENT} to='j@x.test' type='groupchat' id='o1'><body>?OTRv23?</body><store xmlns='urn:xmpp:hints'/></message>",
         ),
         (
-            f"<presence to='j@x.test' id='x'><status>hi</status>{VISIBLE}<show>away</show><x xmlns='hi'/></presence>",
+            f"<presence to='j@x.test' id='x'><status>hi</status>{VISIBLE}<show>dnd</show><x xmlns='hi'/></presence>",
             f"<presence {CLIENT} to='j@x.test' id='o1'>{VISIBLE}</presence>",
         ),
         (
@@ -168,6 +168,38 @@ def test_an_encrypted_stanza_keeps_its_envelope_and_what_is_allowed():
     )
     other = f"<iq to='j@x.test/r' type='set' id='x'>{envelope}</iq>"
     assert left(other) == f"<iq {CLIENT} to='j@x.test/r' type='set' id='o1'>{envelope}</iq>"
+
+
+@pytest.mark.parametrize("missing", ["hash='sha-1'", "node='http://c.test/'", "ver='aGk='"])
+def test_capabilities_are_whole(missing):
+    assert (
+        left(f"<presence to='j@x.test'>{CAPS.replace(missing, '')}</presence>")
+        == f"<presence {CLIENT} to='j@x.test' id='o1'/>"
+    )
+
+
+def test_several_children_follow_each_other():
+    two = f"<active xmlns='{STATES}'/><request xmlns='urn:xmpp:receipts'/>"
+    assert (
+        left(f"<message to='j@x.test'>{two}</message>")
+        == f"<message {CLIENT} to='j@x.test' id='o1'>{two}</message>"
+    )
+    envelope = "<encrypted xmlns='urn:xmpp:omemo:2'><header sid='1'><keys jid='j@x.test'><key rid='2'>aGk=</key></keys></header></encrypted>"
+    assert left(f"<message to='j@x.test'>{envelope}{two}</message>") == (
+        f"<message {CLIENT} to='j@x.test' id='o1'>{envelope}{two}</message>"
+    )
+    presence = f"<presence to='j@x.test'>{envelope}<show>dnd</show><status>hi</status>{two}</presence>"
+    assert left(presence) == f"<presence {CLIENT} to='j@x.test' id='o1'>{envelope}<show>dnd</show></presence>"
+    assert (
+        left(f"<message to='j@x.test'>{envelope}</message>")
+        == f"<message {CLIENT} to='j@x.test' id='o1'>{envelope}</message>"
+    )
+
+
+def test_of_several_requests_none_is_left():
+    two = "<ping xmlns='urn:xmpp:ping'/><ping xmlns='urn:xmpp:ping'/>"
+    tree = parse(ROOT, f"<iq to='j@x.test' type='get' id='1'>{two}</iq>".encode())
+    assert trimmed(tree, Classified(kind=Kind.IQ_HARMLESS), IDS) is None
 
 
 def test_without_an_outer_id_there_is_none():
