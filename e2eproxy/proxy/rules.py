@@ -153,7 +153,7 @@ def _checked(name: str, words: list[str]) -> str:
     if name == METHODS:
         return " ".join(_methods(" ".join(words)))
     choices = list(_SETTINGS) if name == WHEN else [whom.value for whom in Whom]
-    if len(words) != 1 or not set(words) <= set(choices):
+    if len(words) != 1 or set(words).isdisjoint(choices):
         raise LocalError(f"{name} is one of {', '.join(choices)}.")
     return words.pop()
 

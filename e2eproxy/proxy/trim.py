@@ -130,11 +130,11 @@ def _content(tree: Node, classified: Classified, ids: Ids) -> bytes | None:
 
 
 def _beside(tree: Node, kind: Kind, ids: Ids) -> bytes | None:
-    """Return the children of a message or of presence that are allowed; None if it had some, and none of them is."""
+    """Return the children of what is no request that are allowed; None if it had some, and none of them is."""
     if tree.name == names.MESSAGE:
         outside = split(tree.children, Carries.NOTHING, ids).outside
         return b"".join(outside) if outside or not tree.children else None
-    return _of_presence(tree, kind, ids) if tree.name == names.PRESENCE else b""
+    return _of_presence(tree, kind, ids)
 
 
 def _of_presence(tree: Node, kind: Kind, ids: Ids) -> bytes:

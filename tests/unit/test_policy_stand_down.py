@@ -242,6 +242,7 @@ def test_whole_openpgp_messages_are_encrypted(message):
         SESSION + b"\xd2",
         SESSION + b"\xd2\xfe\0\0\0\x3c" + b"c" * 60,
         SESSION + b"\xd2\xff\0\0",
+        SESSION + b"\xd2\xff\1\0\0\x3c" + b"c" * 60,
         SESSION + b"\xd2\xe9" + b"c" * 512,
         SESSION + b"\xd2\xe9" + b"c" * 100,
     ],
