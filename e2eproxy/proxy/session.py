@@ -121,16 +121,12 @@ class Session:
         self._times_redirected = 0
         self._timer: IDelayedCall | None = None
 
-    def end(self, condition: str, text: str) -> None:
-        """End the session in good order, telling the client why."""
-        self._fail_client(condition, text)
-
     # -- bytes of the client -------------------------------------------------------------------------------------
 
     def client_connected(self) -> None:
         """The client is there: wait for its header, not for ever."""
         if self._refusal is not None:
-            self._fail_client(*self._refusal)
+            self.end(*self._refusal)
             return
         self._wait(SILENCE_SECONDS, self._client_too_slow)
 
@@ -146,7 +142,7 @@ class Session:
         broken = self._corked(self._client_pieces, pieces) or broken
         if broken is not None:
             self._log.info("{n}: the client broke its stream: {text}", n=self.number, text=broken.text)
-            self._fail_client(broken.condition, broken.text)
+            self.end(broken.condition, broken.text)
 
     def _corked(self, work: Callable[[list[Piece]], None], pieces: list[Piece]) -> StreamError | None:
         """Do *work* on *pieces*; what it sends leaves in one write each way. Return the error that ended it, if any."""
@@ -170,6 +166,8 @@ class Session:
 
     def _client_pieces(self, pieces: list[Piece]) -> None:
         for at, piece in enumerate(pieces):
+            if self.state is State.OVER:
+                return
             if self._client_held:
                 # What came in one go with the header waits; no more is read meanwhile.
                 self._early.extend(pieces[at:])
@@ -232,7 +230,7 @@ class Session:
         self._on_gone(self)
 
     def _client_too_slow(self) -> None:
-        self._fail_client(
+        self.end(
             "connection-timeout", f"Nothing came for {SILENCE_SECONDS:.0f} seconds, and nobody is logged in."
         )
 
@@ -282,11 +280,11 @@ class Session:
             self._our_bug(failure)
             return
         self._log.warn("{n}: {text}", n=self.number, text=error.text)
-        self._fail_client(error.condition, error.text)
+        self.end(error.condition, error.text)
 
     def _our_bug(self, failure: Failure) -> None:
         self._log.failure("{n}: this is a bug in e2eproxy", failure, n=self.number)
-        self._fail_client("internal-server-error", "e2eproxy has failed; its log says how.")
+        self.end("internal-server-error", "e2eproxy has failed; its log says how.")
 
     # -- bytes of the server -------------------------------------------------------------------------------------
 
@@ -366,11 +364,12 @@ class Session:
         """The server has answered: let the client go on, with what it had sent already."""
         self._client_held = False
         early, self._early = self._early, []
-        self._wait(SILENCE_SECONDS, self._client_too_slow)
+        if self.state is State.RELAYING:
+            self._wait(SILENCE_SECONDS, self._client_too_slow)
         broken = self._corked(self._client_pieces, early)
         self.client.reading.release("session")
         if broken is not None:
-            self._fail_client(broken.condition, broken.text)
+            self.end(broken.condition, broken.text)
 
     def _sent_on(self, element: Element) -> bool:
         """Follow a server's word to go elsewhere, before anything of it was shown; return whether it was one."""
@@ -401,7 +400,7 @@ class Session:
         self._to_client.send(stream.error("reset", "The server asks its clients to connect again."))
 
     def _server_too_slow(self) -> None:
-        self._fail_client(
+        self.end(
             "remote-connection-failed", f"The server did not answer within {SILENCE_SECONDS:.0f} seconds."
         )
 
@@ -410,9 +409,9 @@ class Session:
         self._log.warn("{n}: the server broke its stream: {text}", n=self.number, text=error.text)
         self._to_server.send(stream.error(error.condition, error.text))
         if error.condition == "not-authorized":
-            self._fail_client(error.condition, error.text)
+            self.end(error.condition, error.text)
         else:
-            self._fail_client("remote-connection-failed", f"The server's stream is broken. {error.text}")
+            self.end("remote-connection-failed", f"The server's stream is broken. {error.text}")
 
     def server_gone(self, leg: ServerLeg) -> None:
         """The connection behind *leg* is gone."""
@@ -421,7 +420,7 @@ class Session:
         if self._client_ended or self._server_ended:
             self._over()
         else:
-            self._fail_client("remote-connection-failed", "The connection to the server was lost.")
+            self.end("remote-connection-failed", "The connection to the server was lost.")
 
     # -- endings -------------------------------------------------------------------------------------------------
 
@@ -433,8 +432,8 @@ class Session:
             self._move(State.ENDING)
             self._wait(LINGER_SECONDS, self._over)
 
-    def _fail_client(self, condition: str, text: str) -> None:
-        """End everything, telling the client why in a stream error."""
+    def end(self, condition: str, text: str) -> None:
+        """End everything, telling the client why in a stream error: a defined condition and a sentence."""
         if self.state is State.OVER:
             return
         if self._to_client.inside_element:

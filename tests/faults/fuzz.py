@@ -45,6 +45,10 @@ CLIENT_STREAM = [
     b"<presence/>",
     b"<message to='juliet@example.test'><body>a &lt; b <![CDATA[</body>]]> \xf0\x9f\x94\x92</body></message>",
     b"<r xmlns='urn:xmpp:sm:3'/>",
+    b"<enable xmlns='urn:xmpp:sm:3'/>",
+    b"<compress xmlns='http://jabber.org/protocol/compress'><method>zlib</method></compress>",
+    b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
+    b"<stream:stream to='" + DOMAIN.encode() + b"' version='1.0' " + NAMESPACES + b">",
     b" ",
     b"<presence type='unavailable'/></stream:stream>",
 ]

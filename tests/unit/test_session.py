@@ -226,6 +226,22 @@ def test_the_client_is_not_read_until_the_server_has_answered():
     assert bed.to_server == HEADER + AUTH
 
 
+@pytest.mark.parametrize("early", [b"", END])
+def test_a_server_that_refuses_at_once_is_not_waited_for_as_for_a_login(early):
+    refusal = (
+        b"<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>" + END
+    )
+    bed = Bed()
+    bed.client.deliver(HEADER + early)
+    bed.reach(SERVER_HEADER + refusal)
+    assert bed.to_client == SERVER_HEADER + refusal
+    bed.clock.advance(5)
+    assert bed.session.state is State.OVER
+    bed.client.hang_up()
+    bed.server.hang_up()
+    assert not bed.clock.getDelayedCalls()
+
+
 def test_an_old_server_without_features_is_shown_at_once():
     bed = Bed()
     bed.client.deliver(HEADER)
@@ -263,6 +279,16 @@ def test_starttls_unoffered_fails_and_ends_the_stream():
     bed.client.deliver(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>" + AUTH)
     assert bed.to_client == b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:stream>"
     assert bed.client.finished
+    assert bed.to_server == END
+
+
+@pytest.mark.parametrize("behind", [HEADER, b"<message/>", END, b" " + HEADER + AUTH])
+@pytest.mark.parametrize("when", ["opened", "logged_in"])
+def test_nothing_behind_the_end_of_a_session_is_looked_at(behind, when):
+    bed = getattr(Bed(), when)()
+    bed.client.deliver(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>" + behind)
+    assert bed.session.state is State.OVER
+    assert len(bed.asked) == 1
     assert bed.to_server == END
 
 
