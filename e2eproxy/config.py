@@ -11,22 +11,27 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from e2eproxy.errors import LocalError
 from e2eproxy.options import FILE_OPTIONS, OPTIONS, Option, file_type
 from e2eproxy.toml_lines import key_lines
+from e2eproxy.trust.location import has_password, without_password
 from e2eproxy.values import OptionError, loopback_host, reason, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from e2eproxy.key_choice import KeyChoice
     from e2eproxy.xmpp.connect import UpstreamSettings
 
 DEFAULT = "default"
 """The origin of a value that neither the command line nor the file gave."""
+
+FIXED: Final = ("data", "store", "key")
+"""What cannot change while the daemon runs."""
 
 _AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$| \(at end of document\)$")
 
@@ -46,11 +51,20 @@ class Settings:
 
     *listen* are endpoint strings, *data* an absolute directory, *max_clients* a count and *max_stanza_bytes* bytes;
     *origins* tells for each key where its value came from: "default", "--listen", "/etc/e2eproxy.toml:3: listen".
+
+    *store* is a URL, None for the SQLite file in *data*; it may hold a password. *policy*, *trust*, *methods* (names, the
+    first choice first) and *client_speaks* (names of systems) are what holds where the store has nothing set.
     """
 
     listen: tuple[str, ...]
     upstream: UpstreamSettings
     data: Path
+    store: str | None = field(repr=lambda url: repr(url and without_password(url)))
+    key: KeyChoice
+    policy: str
+    trust: str
+    methods: tuple[str, ...]
+    client_speaks: frozenset[str]
     log_level: str
     log_format: str
     max_clients: int
@@ -62,12 +76,20 @@ class Settings:
         """Whether nobody chose the listeners, so that a machine without IPv6 is no mistake of the user's."""
         return self.origins.get("listen", DEFAULT) == DEFAULT
 
+    def fixed_changes(self, wanted: Settings) -> tuple[str, ...]:
+        """The keys of ``FIXED`` that *wanted* has otherwise: what asks for a new start of the daemon."""
+        return tuple(key for key in FIXED if getattr(self, key) != getattr(wanted, key))
+
+    def with_fixed_of(self, running: Settings) -> Settings:
+        """These settings, but for what cannot change while the daemon runs with *running*."""
+        return evolve(self, **{key: getattr(running, key) for key in FIXED})
+
 
 @frozen
 class _Given:
     """One value with the place it came from."""
 
-    value: Any
+    value: Any = field(repr=False)
     where: str
 
 
@@ -191,7 +213,8 @@ def _from_document(
         if option is None:
             problems.append(f"{where}: unknown key; {_suggestion(key)}")
         elif not _fits(option, raw):
-            problems.append(f"{where}: {shown(raw)} is no {file_type(option)}; allowed: {option.allowed}")
+            what = "the value" if option.private else shown(raw)
+            problems.append(f"{where}: {what} is no {file_type(option)}; allowed: {option.allowed}")
         else:
             found |= _read(option, raw, path.absolute().parent, where, problems)
     return found
@@ -236,6 +259,8 @@ def _read(
 
 
 def _read_one(option: Option, item: Any, base: Path) -> object:  # noqa: ANN401  # as above
+    if option.kind == "place":
+        return option.read(item, base)
     if option.kind != "path":
         return option.read(item)
     if not item:
@@ -256,6 +281,12 @@ def _contradictions(values: Mapping[str, _Given]) -> list[str]:
             " [::1]:5222 (an address, not a name): anyone between here and the server could read along;"
             " allowed: starttls, direct"
         )
+    store = values["store"]
+    if store.where == "--store" and store.value is not None and has_password(store.value):
+        problems.append(
+            "--store: a password on a command line can be read by everybody on this machine; change it, and put the"
+            " URL into the configuration file, or the password into ~/.pgpass"
+        )
     if values["pin_only"].value and not values["pin"].value:
         problems.append(f"{values['pin_only'].where}: needs at least one pin to trust")
     return problems
@@ -275,6 +306,12 @@ def _settings(values: Mapping[str, _Given]) -> Settings:
             pin_only=values["pin_only"].value,
         ),
         data=values["data"].value,
+        store=values["store"].value,
+        key=values["key"].value,
+        policy=values["policy"].value,
+        trust=values["trust"].value,
+        methods=values["methods"].value,
+        client_speaks=values["client_speaks"].value,
         log_level=values["log_level"].value,
         log_format=values["log_format"].value,
         max_clients=values["max_clients"].value,
@@ -298,6 +335,12 @@ def effective(settings: Settings) -> list[str]:
         "pin": [pin.hex() for pin in upstream.pins] or None,
         "pin_only": upstream.pin_only,
         "data": str(settings.data),
+        "store": settings.store and without_password(settings.store),
+        "key": str(settings.key),
+        "policy": settings.policy,
+        "trust": settings.trust,
+        "methods": " ".join(settings.methods),
+        "client_speaks": " ".join(sorted(settings.client_speaks)),
         "log_level": settings.log_level,
         "log_format": settings.log_format,
         "max_clients": settings.max_clients,

@@ -6,17 +6,18 @@ and the table in docs/configuration.md (a test compares), so that none of them c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from attrs import frozen
 
-from e2eproxy import values
+from e2eproxy import key_choice, values
 from e2eproxy.endpoints import ALLOWED, DEFAULT_LISTEN
+from e2eproxy.trust import location
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Kind = Literal["text", "texts", "number", "flag", "path"]
+Kind = Literal["text", "texts", "number", "flag", "path", "place"]
 
 LOG_LEVELS = ("debug", "info", "warn", "error")
 LOG_FORMATS = ("text", "json")
@@ -24,6 +25,12 @@ UPSTREAM_TLS = ("starttls", "direct", "none")
 
 LEAST_STANZA_BYTES = 10_000
 """RFC 6120 section 13.12: a smaller limit is not allowed."""
+
+# The next four say what the proxy's own tables say; a test compares. Those are not loaded for them.
+POLICIES: Final = ("require", "prefer", "accept", "never")
+TRUST: Final = ("verified", "tofu", "blind")
+METHODS: Final = ("miller-e2e", "otr")
+SYSTEMS: Final = ("otr", "omemo", "omemo-legacy", "ox", "xep-0027", "miller-e2e", "rfc3923")
 
 MOST_STANZA_BYTES = 16 * 2**20
 MOST_CLIENTS = 1_000_000
@@ -34,18 +41,20 @@ class Option:
     """One option.
 
     *name* is that of the command line (``upstream-tls``), *read* takes what *kind* yields (str, each str of a
-    list, int, bool, absolute Path) and returns the value or raises ``OptionError``.
+    list, int, bool, absolute Path) and returns the value or raises ``OptionError``. For a "place" it takes the directory
+    that relative paths count from as well. What is given for a *private* one may be or have a secret: no text quotes it.
     """
 
     name: str
     kind: Kind
-    read: Callable[[Any], Any]
+    read: Callable[..., Any]
     default: object
     default_text: str
     metavar: str
     allowed: str
     help: str
     in_file: bool = True
+    private: bool = False
 
     @property
     def key(self) -> str:
@@ -130,6 +139,68 @@ OPTIONS: tuple[Option, ...] = (
         "Where the daemon keeps what it must remember; created with access for its user alone.",
     ),
     Option(
+        "store",
+        "place",
+        values.store,
+        None,
+        "the SQLite file store.sqlite in the data directory",
+        "URL",
+        location.ALLOWED,
+        "The database of keys, sessions and decisions; PostgreSQL needs `e2eproxy[postgresql]`.",
+        private=True,
+    ),
+    Option(
+        "key",
+        "place",
+        key_choice.read,
+        key_choice.USUAL,
+        "file: store.key in the data directory",
+        "KIND[:ARGUMENT]",
+        key_choice.ALLOWED,
+        "Where the key that seals the store comes from; the name of a place, never the key or passphrase itself.",
+        private=True,
+    ),
+    Option(
+        "policy",
+        "text",
+        values.one_of(*POLICIES),
+        "prefer",
+        "prefer",
+        "|".join(POLICIES),
+        ", ".join(POLICIES),
+        "When to encrypt, where nothing is set for the contact, domain or account.",
+    ),
+    Option(
+        "trust",
+        "text",
+        values.one_of(*TRUST),
+        "tofu",
+        "tofu",
+        "|".join(TRUST),
+        ", ".join(TRUST),
+        "Which keys to encrypt to, where nothing is set: verified ones, a contact's first, or any.",
+    ),
+    Option(
+        "methods",
+        "text",
+        values.methods,
+        METHODS,
+        " ".join(METHODS),
+        "NAMES",
+        "names of methods, the first choice first; may be empty",
+        "The end-to-end methods to use, where nothing is set.",
+    ),
+    Option(
+        "client-speaks",
+        "text",
+        values.some_of(*SYSTEMS),
+        frozenset(),
+        "none",
+        "NAMES",
+        f"any of {', '.join(SYSTEMS)}; may be empty",
+        "The end-to-end systems that clients speak themselves: such stanzas are theirs.",
+    ),
+    Option(
         "config",
         "path",
         values.any_path,
@@ -191,6 +262,7 @@ _FILE_TYPE = {
     "number": "integer",
     "flag": "boolean",
     "path": "string",
+    "place": "string",
 }
 
 

@@ -14,9 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from attrs import evolve
 from twisted.application.service import Service
-from twisted.internet.defer import DeferredList
+from twisted.internet.defer import DeferredList, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import ILogObserver, Logger
 from twisted.python import usage
@@ -30,17 +29,22 @@ from e2eproxy.errors import LocalError
 from e2eproxy.hardening import harden
 from e2eproxy.lines import one_line
 from e2eproxy.options import OPTIONS
+from e2eproxy.pipelines import Pipelines
 from e2eproxy.ports import Ports
 from e2eproxy.proxy.listener import ClientListener
 from e2eproxy.sd_notify import Notifier
+from e2eproxy.store_setup import ask_on_terminal
 from e2eproxy.xmpp.connect import Connector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from types import FrameType
 
     from twisted.internet.defer import Deferred
     from twisted.python.components import Componentized
+
+    from e2eproxy.methods.door import Method
+    from e2eproxy.store_setup import Ask
 
 _log = Logger()
 
@@ -49,7 +53,8 @@ class Daemon(Service):
     """The running proxy.
 
     *load* makes the settings anew, as at start-up: it is called for each SIGHUP and raises ConfigError when they
-    are bad. *observer* is where the log goes, if its level and format are ours to set.
+    are bad. *observer* is where the log goes, if its level and format are ours to set. *ask* shows a prompt where there
+    is a terminal. *built_in* are methods beside those that are installed.
     """
 
     def __init__(
@@ -59,6 +64,9 @@ class Daemon(Service):
         load: Callable[[], Settings],
         observer: log.LineObserver | None,
         notifier: Notifier,
+        *,
+        ask: Ask | None = None,
+        built_in: Sequence[Method] = (),
     ) -> None:
         """Touch nothing yet."""
         self.settings = settings
@@ -66,6 +74,9 @@ class Daemon(Service):
         self._load = load
         self._observer = observer
         self._notifier = notifier
+        self._ask = ask
+        self._built_in = built_in
+        self._pipelines: Pipelines | None = None
         self._descriptors = Descriptors(0, 0)
         self._data: DataDirectory | None = None
         self._listener: ClientListener | None = None
@@ -80,16 +91,20 @@ class Daemon(Service):
         self._descriptors = raise_limit()
         self._data = DataDirectory(settings.data)
         try:
+            self._pipelines = pipelines = Pipelines(
+                self._reactor, settings, self._data.path, ask=self._ask, built_in=self._built_in
+            )
             self._listener = ClientListener(
                 self._reactor,
                 Connector(self._reactor, settings.upstream),
                 max_clients=self._clients_that_fit(settings),
                 max_stanza_bytes=settings.max_stanza_bytes,
+                make_pipeline=pipelines.guards,
             )
             self._ports = Ports(self._reactor, self._listener)
             opened = self._ports.open(settings.listen, ipv6_optional=settings.listen_by_default)
         except BaseException:
-            self._data.release()
+            self._give_back()
             raise
         self._ports.keep(opened)
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's
@@ -106,16 +121,29 @@ class Daemon(Service):
         )
         if self._listener is not None:
             waiting.append(self._listener.close("The proxy on this machine is shutting down."))
-        done = DeferredList(waiting, consumeErrors=True)
-        return done.addCallback(self._stopped)
+        done = DeferredList(waiting, consumeErrors=True).addCallback(self._stopped)
+        return done.addCallback(lambda _: self._close_store())
 
     def _stopped(self, results: list[tuple[bool, Any]]) -> None:
         for succeeded, result in results:
             if not succeeded:
                 _log.failure("could not stop cleanly", failure=result)
+
+    def _close_store(self) -> Deferred[None]:
+        closing = succeed(None) if self._pipelines is None else self._pipelines.close()
+        return closing.addBoth(self._closed)
+
+    def _closed(self, _result: object) -> None:
         if self._data is not None:
             self._data.release()
         _log.info("stopped")
+
+    def _give_back(self) -> None:
+        """The start failed: leave nothing open or locked."""
+        if self._pipelines is not None:
+            self._pipelines.abandon()
+        if self._data is not None:
+            self._data.release()
 
     def _take_signals(self) -> None:
         signal.signal(signal.SIGHUP, self._on_hangup)
@@ -129,6 +157,8 @@ class Daemon(Service):
         # Again, since the reactor has put its own in between, which make twistd die of the signal; a daemon that
         # ends as told ends with 0.
         self._take_signals()
+        if self._pipelines is not None:
+            self._pipelines.start()
         self._tell(warnings)
         self._notifier.send(READY=1, STATUS=self._status())
         if self._notifier.watchdog is not None:
@@ -188,13 +218,11 @@ class Daemon(Service):
         if self._observer is not None:
             self._observer.level = settings.log_level
             self._observer.form = settings.log_format
-        if settings.data != self.settings.data:
-            _log.warn(
-                "data cannot change while the daemon runs: still {data}; restart it to use {wanted}",
-                data=str(self.settings.data),
-                wanted=str(settings.data),
-            )
-        self.settings = evolve(settings, data=self.settings.data)
+        for key in self.settings.fixed_changes(settings):
+            _log.warn("{key} cannot change while the daemon runs; restart it for that", key=key)
+        self.settings = settings.with_fixed_of(self.settings)
+        if self._pipelines is not None:
+            self._pipelines.apply(self.settings)
         self._tell(opened.warnings)
         _log.info("settings read again")
 
@@ -278,8 +306,11 @@ for _option in OPTIONS:
         setattr(Options, f"opt_{_option.key}", _collecting(_option.name, _option.help))
 
 
-def run(given: Mapping[str, Any]) -> int:
-    """Run in the foreground with *given* (as ``config.load`` takes it) until told to stop; the exit status."""
+def run(given: Mapping[str, Any], *, built_in: Sequence[Method] = ()) -> int:
+    """Run in the foreground with *given* (as ``config.load`` takes it) until told to stop; the exit status.
+
+    *built_in* are methods beside those that are installed.
+    """
     from twisted.internet import reactor  # noqa: PLC0415  # importing it installs it
     from twisted.logger import globalLogBeginner  # noqa: PLC0415  # as above, only where a log begins
 
@@ -288,7 +319,13 @@ def run(given: Mapping[str, Any]) -> int:
     observer = log.LineObserver(standard_error(), settings.log_level, settings.log_format)
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     daemon = Daemon(
-        reactor, settings, lambda: config.load(given, base=base), observer, Notifier.from_environment()
+        reactor,
+        settings,
+        lambda: config.load(given, base=base),
+        observer,
+        Notifier.from_environment(),
+        ask=ask_on_terminal,
+        built_in=built_in,
     )
     try:
         daemon.startService()
@@ -351,7 +388,11 @@ def makeService(options: Options) -> Service:  # noqa: N802  # twistd's name for
     given, base = options.given, Path.cwd()  # twistd may go elsewhere before the next look at the settings
     observer = log.observer_for_twistd(options.parent or {}, settings.log_level, settings.log_format)
     daemon = TwistdDaemon(
-        reactor, settings, lambda: config.load(given, base=base), observer, Notifier.from_environment()
+        reactor,
+        settings,
+        lambda: config.load(given, base=base),
+        observer,
+        Notifier.from_environment(),
     )
     daemon.remember_terminal()
     return daemon

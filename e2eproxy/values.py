@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from e2eproxy.endpoints import EndpointError, is_loopback, read_endpoint
 from e2eproxy.errors import LocalError
+from e2eproxy.trust import location
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 DIGEST_BYTES = 32
 """Length of a SHA-256 digest."""
 
+_METHOD = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 _HOST = re.compile(r"[^\s\x00-\x20\x7f/@:\[\]]{1,253}")
 
 
@@ -96,6 +98,38 @@ def one_of(*allowed: str) -> Callable[[str], str]:
         return text
 
     return read
+
+
+def methods(text: str) -> tuple[str, ...]:
+    """Names of methods between blanks or commas, in their order, each once; there may be none."""
+    words = tuple(text.replace(",", " ").split())
+    for word in words:
+        if not _METHOD.fullmatch(word):
+            raise OptionError(f"{shown(word)} is no name of a method; those are like miller-e2e")
+    if len(set(words)) != len(words):
+        raise OptionError(f"{shown(text)} names a method twice")
+    return words
+
+
+def some_of(*allowed: str) -> Callable[[str], frozenset[str]]:
+    """A reader of any of the words *allowed*, between blanks or commas; there may be none."""
+
+    def read(text: str) -> frozenset[str]:
+        words = text.replace(",", " ").split()
+        for word in words:
+            if word not in allowed:
+                raise OptionError(f"{shown(word)} is not allowed; allowed: any of {', '.join(allowed)}")
+        return frozenset(words)
+
+    return read
+
+
+def store(text: str, base: Path) -> str:
+    """A store's URL; a SQLite file with its absolute path, counted from *base*. No error quotes it."""
+    try:
+        return location.normal(text, base)
+    except location.LocationError as error:
+        raise OptionError(str(error)) from None
 
 
 def number(least: int, most: int) -> Callable[[int], int]:

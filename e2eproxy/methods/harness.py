@@ -30,7 +30,7 @@ from e2eproxy.methods.effects import (
     Tone,
     Unreadable,
 )
-from e2eproxy.methods.events import Answer, Command, Consulted, Inbound, Outbound, Ref
+from e2eproxy.methods.events import Answer, Command, Consulted, Inbound, Outbound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -44,7 +44,7 @@ MOST_EFFECTS = 1000
 _SENT = (Send, Ask)
 _OUTBOUND_ONLY = (Send, Return)
 _INBOUND_ONLY = (Deliver, Unreadable, Absorb)
-_WITH_REF = (Send, Ask, Deliver, Absorb, Unreadable, Hold, Return, Decline)
+_Disposition = Send | Ask | Deliver | Absorb | Unreadable | Hold | Return | Decline
 
 
 @frozen(kw_only=True)
@@ -54,7 +54,7 @@ class Bug:
     method: str
     event: str
     what: str
-    where: str = ""
+    where: str
 
 
 class Harness:
@@ -96,10 +96,10 @@ class Harness:
         except Exception as error:  # noqa: BLE001 - whatever a plug-in raises has to end here, and is reported
             return self._failed(event, f"it raised {type(error).__name__}", where_of(error))
         if faults:
-            return self._failed(event, "; ".join(faults))
+            return self._failed(event, "; ".join(faults), "")
         return effects
 
-    def _failed(self, event: Event, what: str, where: str = "") -> tuple[Effect, ...]:
+    def _failed(self, event: Event, what: str, where: str) -> tuple[Effect, ...]:
         self._report(Bug(method=self.name, event=type(event).__name__, what=what, where=where))
         self._make()
         return safe_outcome(event, self._text("failed; this is a bug of the method"))
@@ -155,11 +155,14 @@ def safe_outcome(event: Event, why: str) -> tuple[Effect, ...]:
 def contract_faults(context: Context, event: Event, effects: tuple[Effect, ...]) -> list[str]:
     """What *effects* have that the door forbids, each as a phrase without any content."""
     faults = []
+    if not all(isinstance(one, Effect) for one in effects):
+        faults.append("it returned what is no effect")
     if len(effects) > MOST_EFFECTS:
         faults.append(f"it returned more than {MOST_EFFECTS} effects")
     if late := _late_durable(effects):
         faults.append(f"{late} stands behind something visible")
-    faults += _disposition_faults(event, [one for one in effects if getattr(one, "ref", None) is not None])
+    about = [one for one in effects if isinstance(one, _Disposition) and one.ref is not None]
+    faults += _disposition_faults(event, about)
     faults += _address_faults(context, event, effects)
     if any(isinstance(one, Persist) and not one.key for one in effects):
         faults.append("a record has no key")
@@ -176,10 +179,10 @@ def _late_durable(effects: Collection[Effect]) -> str:
     return ""
 
 
-def _disposition_faults(event: Event, about: list[Effect]) -> list[str]:
+def _disposition_faults(event: Event, about: list[_Disposition]) -> list[str]:
     if not isinstance(event, Inbound | Outbound):
         return ["it disposed of a stanza that is not the event's"] if about else []
-    if any(_ref(one) != event.ref for one in about):
+    if any(one.ref != event.ref for one in about):
         return ["it disposed of a stanza that is not the event's"]
     if not about:
         return ["it did not say what becomes of the stanza"]
@@ -190,10 +193,6 @@ def _disposition_faults(event: Event, about: list[Effect]) -> list[str]:
     if len(about) > 1 and not all(isinstance(one, repeatable) for one in about):
         return ["it disposed of the stanza in two ways"]
     return []
-
-
-def _ref(effect: Effect) -> Ref | None:
-    return effect.ref if isinstance(effect, _WITH_REF) else None
 
 
 def _address_faults(context: Context, event: Event, effects: Collection[Effect]) -> list[str]:
@@ -214,12 +213,6 @@ def _address_faults(context: Context, event: Event, effects: Collection[Effect])
     return faults
 
 
-_SHORTEST_QUOTE = 8
-
-
 def _quotes(event: Outbound, payload: bytes) -> bool:
     """Whether *payload* holds the user's text as it stands: no proof of innocence, but a cheap alarm."""
-    return any(
-        len(child.raw) >= _SHORTEST_QUOTE and child.node.text.strip() and child.raw in payload
-        for child in event.stanza.children
-    )
+    return any(child.text.strip() and child.raw in payload for child in event.stanza.children)

@@ -64,7 +64,7 @@ def load(entry_points: Iterable[EntryPoint] | None = None, *, built_in: Iterable
         except _Unfit as unfit:
             broken.append(Broken(name=point.name, value=point.value, why=f"{unfit}"))
         else:
-            found[method.traits.name] = method
+            found[point.name] = method
     return Registry(methods=found, broken=tuple(broken))
 
 
@@ -90,12 +90,12 @@ def _load(point: EntryPoint) -> object:
 def checked(candidate: object, name: str, taken: Container[str] = ()) -> Method:
     """Return *candidate* if it is a method called *name* for this door; raises _Unfit otherwise."""
     try:
-        fits = isinstance(candidate, Method)
+        method = candidate if isinstance(candidate, Method) else None
         traits = getattr(candidate, "traits", None)
         version = getattr(candidate, "door_version", None)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - its properties are foreign code, too
         raise _Unfit(f"asking it raised {type(error).__name__} ({where_of(error)})") from None
-    if not fits or not isinstance(candidate, Method):
+    if method is None:
         raise _Unfit("it has not all that a method needs")
     if version != DOOR_VERSION:
         raise _Unfit(f"it is made for version {version} of the door, this is {DOOR_VERSION}")
@@ -105,4 +105,4 @@ def checked(candidate: object, name: str, taken: Container[str] = ()) -> Method:
         raise _Unfit(f"its entry point says {name}, its traits say {traits.name}")
     if name in taken:
         raise _Unfit(f"there is already a method called {name}")
-    return candidate
+    return method

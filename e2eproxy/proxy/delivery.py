@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from e2eproxy.xmpp.stanza import Span
 
 _BODY: Final = names.CLIENT + names.SEPARATOR + "body"
+_ERROR: Final = names.CLIENT + names.SEPARATOR + "error"
 
 #: What only our own or the sender's server may put into a stanza.
 SERVERS_ONLY: Final = frozenset(
@@ -73,12 +74,13 @@ def _not_servers(children: Iterable[Span]) -> bytes:
     return b"".join(child.raw for child in children if child.name not in SERVERS_ONLY)
 
 
-def placeholder(outer: Stanza, method: str, why: str) -> bytes:
+def placeholder(outer: Stanza, method: str, why: str, reference: str) -> bytes:
     """Return a readable message for *outer*, which *method* could not open; *why* is a sentence.
 
-    An IQ or presence is answered or left to others, so *outer* has to be a message.
+    *reference* names the original, which is kept for a while. An IQ or presence is answered or left to others, so *outer*
+    has to be a message.
     """
-    text = f"[a message encrypted with {method} could not be opened: {why}]"
+    text = f"[a message encrypted with {method} could not be opened: {why} /e2e show {reference} shows it as it came]"
     kept = b"".join(child.raw for child in outer.children if child.name in SERVERS_ONLY)
     return outer.with_content(_body(text) + kept)
 
@@ -99,6 +101,18 @@ def marked_plain(stanza: Stanza, text: str | None = None) -> bytes:
         closing = b"</" + opening[1:].split(maxsplit=1)[0] + b">"
         changes[body] = opening + b">" + escape_text(NOT_ENCRYPTED + said).encode() + closing
     return stanza.replaced(changes)
+
+
+def error_of_client(error: Stanza, original: Stanza, client_id: str | None) -> bytes:
+    """Return *error*, which answers the client's *original*, with the client's id and what it had sent.
+
+    What it echoes is left out: that is a ciphertext the client never saw. Raises BadElement if it cannot be read.
+    """
+    echoed = b"".join(original.standalone_part(child) for child in original.children)
+    kept = b"".join(
+        child.raw for child in error.children if child.name == _ERROR or child.name in SERVERS_ONLY
+    )
+    return error.changed(error.with_content(echoed + kept)).with_attributes({"id": client_id})
 
 
 def _body(text: str) -> bytes:

@@ -1,35 +1,52 @@
 """What one account has, whichever of its streams is concerned: engines, rules, what is remembered of contacts.
 
 The desk knows the methods and answers two questions about them: what they can do for a contact (``reach``), and whose an
-inbound stanza is (``recognised``). It holds no stream; the guards of the account's streams register here.
+inbound stanza is (``recognised``). It holds no stream; the guards of the account's streams register here. While its
+cabinet has not been opened, nothing is decided; if it cannot be, everything is refused (law 1).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections import deque
+from typing import TYPE_CHECKING, Final, cast
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
+from e2eproxy.errors import LocalError
 from e2eproxy.methods import effects as e
 from e2eproxy.methods.door import Recognition
 from e2eproxy.proxy import sticky
+from e2eproxy.proxy.asked import resolved_for
+from e2eproxy.proxy.cabinet import TWICE_WITHIN
+from e2eproxy.proxy.ids import OpenedStanzas, Pairs, SeenIds
 from e2eproxy.proxy.lane import Lane
 from e2eproxy.proxy.policy import Reach
-from e2eproxy.proxy.rules import Resolved, resolve
+from e2eproxy.trust.values import PolicyRow, StickyContact, StoredRoster
+from e2eproxy.xmpp.roster import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
 
     from e2eproxy.methods.door import View
     from e2eproxy.methods.events import Event
     from e2eproxy.methods.harness import Harness
-    from e2eproxy.proxy.lane import Keeper
-    from e2eproxy.proxy.rules import Rules
+    from e2eproxy.proxy.cabinet import Cabinet
+    from e2eproxy.proxy.classify import Classified
+    from e2eproxy.proxy.lane import Apply
+    from e2eproxy.proxy.rules import Resolved, Rules
+    from e2eproxy.trust.transaction import Loaded, Transaction
+    from e2eproxy.trust.values import SentId
     from e2eproxy.xmpp.jid import JID
+    from e2eproxy.xmpp.roster import Subscription
     from e2eproxy.xmpp.stanza import Stanza
 
-#: Contacts whose sessions and features are remembered; the oldest goes first.
+#: Contacts whose features and ids are remembered; the oldest goes first. What a stranger can fill must not push out
+#: what protects: sessions and words are not counted here.
 MOST_CONTACTS: Final = 20_000
+#: Stanzas that were sent and not acknowledged, and may be sent again by a client that has reconnected.
+MOST_DOUBTFUL: Final = 1_000
+#: The policy row that says that a contact is not to be remembered as encrypted again.
+NEVER_AGAIN: Final = ("contact", "sticky", "never")
 
 _REACH: Final = {
     e.State.ACTIVE: Reach.LIVE,
@@ -40,46 +57,99 @@ _REACH: Final = {
 
 @frozen
 class Equipped:
-    """One method as the account has it: its engine behind the fence, what it reads, and what makes things durable."""
+    """One method as the account has it: its engine behind the fence, and what it reads."""
 
     harness: Harness
     view: View
-    keeper: Keeper
 
 
 @define
 class _Contact:
-    """What is known of one contact just now; nothing of it outlives the daemon."""
+    """What is known of one contact just now; of all this only what is sticky outlives the daemon."""
 
     memory: sticky.Memory = sticky.NOTHING_KNOWN
     sessions: dict[tuple[str, JID], e.SessionChanged] = field(factory=dict)
+
+
+@define
+class _Face:
+    """What a contact shows: what its resources announce, and the ids it used."""
+
     features: dict[JID, frozenset[str]] = field(factory=dict)
+    seen: SeenIds = field(factory=SeenIds)
+
+
+@frozen
+class Doubtful:
+    """A stanza that was sent and never acknowledged: what the client wrote, and how it left."""
+
+    sent: SentId
+    stanza: bytes = field(repr=False)
 
 
 class Desk:
-    """One account's. *apply* is given what an engine wants done; see ``Lane``."""
+    """One account's; *world* does what an engine wants done (see ``Lane``)."""
 
-    def __init__(
-        self,
-        account: JID,
-        equipment: Sequence[Equipped],
-        rules: Rules,
-        apply: Callable[[Lane, Event, Sequence[e.Effect]], None],
-    ) -> None:
-        self.account = account
-        self.views = {one.harness.name: one.view for one in equipment}
-        self.lanes = {one.harness.name: Lane(one.harness, one.keeper, apply) for one in equipment}
+    def __init__(self, cabinet: Cabinet, rules: Rules, world: Apply) -> None:
+        self.account = cabinet.account
+        self.cabinet = cabinet
+        self.views: dict[str, View] = {}
+        self.lanes: dict[str, Lane] = {}
+        self.pairs = Pairs()
+        self.opened = OpenedStanzas()
+        #: Names of methods whose stanzas go to the client: it speaks them itself.
+        self.speaks: frozenset[str] = frozenset()
+        #: The roster as an earlier stream left it.
+        self.roster: Snapshot | None = None
         self._rules = rules
+        self._world = world
         self._contacts: dict[JID, _Contact] = {}
+        self._faces: dict[JID, _Face] = {}
+        self._doubtful: deque[Doubtful] = deque(maxlen=MOST_DOUBTFUL)
+
+    def equip(self, equipment: Sequence[Equipped]) -> None:
+        """Take the engines, once the cabinet is open."""
+        self.views = {one.harness.name: one.view for one in equipment}
+        self.lanes = {one.harness.name: Lane(one.harness, self.cabinet, self._world) for one in equipment}
+
+    def remember_earlier(self, loaded: Loaded) -> None:
+        """Take over what an earlier daemon knew: the roster, and what it sent and never saw acknowledged."""
+        if loaded.roster is not None:
+            self.roster = _snapshot(loaded.roster)
+        for sent in loaded.unacknowledged:
+            if sent.original is not None:
+                self._doubtful.append(Doubtful(sent, sent.original))
 
     def tell_all(self, event: Event) -> None:
         """Let every engine have *event*."""
         for lane in self.lanes.values():
             lane.tell(event)
 
-    def resolved(self, contact: JID | None, *, room: bool = False) -> Resolved:
-        """Return what policy holds for *contact* (bare; None for the account itself)."""
-        return resolve(self._rules, self.account, contact, room=room)
+    def keep_roster(self, snapshot: Snapshot | None) -> None:
+        """Store the copy of the roster as it is now."""
+        if snapshot is None:
+            return
+        self.roster = snapshot
+        account = str(self.account)
+        stored = StoredRoster(version=snapshot.version, subscriptions=snapshot.subscriptions)
+        self.cabinet.run(
+            lambda work: work.rosters.put(account, stored), "the copy of the roster could not be stored"
+        )
+
+    def refuse_all(self, why: str) -> None:
+        """Decide nothing any more: what is stored cannot be read (law 1)."""
+        self._rules = Unreadable(why)
+
+    def logged_out(self) -> None:
+        """Forget what holds for one session of the user's: all its clients have gone."""
+        for known in self._contacts.values():
+            known.memory = sticky.logged_out(known.memory)
+
+    # -- policy ----------------------------------------------------------------------------------------------------------
+
+    def resolved(self, found: Classified) -> Resolved:
+        """Return what policy holds for a stanza that was *found* to be of its kind."""
+        return resolved_for(self._rules, self.account, found)
 
     def order(self, resolved: Resolved) -> list[Lane]:
         """Return the engines in policy's order; those it does not name are not asked."""
@@ -88,40 +158,115 @@ class Desk:
     # -- what is remembered of a contact -----------------------------------------------------------------------------
 
     def memory(self, contact: JID) -> sticky.Memory:
-        """Return what is remembered of the bare JID *contact*."""
+        """Return what is remembered of the bare JID *contact*; what is stored of it holds in any case."""
         known = self._contacts.get(contact.bare)
-        return sticky.NOTHING_KNOWN if known is None else known.memory
+        memory = sticky.NOTHING_KNOWN if known is None else known.memory
+        book = self.cabinet.writer.book
+        stored = book.sticky(str(self.account), str(contact.bare))
+        if memory.why is None and not memory.never_again:
+            scope, setting, value = NEVER_AGAIN
+            never = book.settings(str(self.account), scope, str(contact.bare)).get(setting) == value
+            if never or stored is not None:
+                why = None if stored is None else sticky.Why(stored.why)
+                memory = evolve(memory, why=why, never_again=never)
+        return memory
 
     def remember(self, contact: JID, memory: sticky.Memory) -> None:
-        """Remember *memory* of the bare JID *contact*."""
+        """Remember *memory* of the bare JID *contact*; what has to outlive the daemon is stored."""
+        before = self.memory(contact)
         self._contact(contact).memory = memory
+        if (before.why, before.never_again) != (memory.why, memory.never_again):
+            self._store(str(contact.bare), memory)
+
+    def _store(self, contact: str, memory: sticky.Memory) -> None:
+        account, at = str(self.account), self.cabinet.now()
+        scope, setting, value = NEVER_AGAIN
+
+        def change(work: Transaction) -> None:
+            work.sticky.remove(account, contact)
+            if memory.why is not None:
+                work.sticky.add(
+                    StickyContact(account=account, contact=contact, since=at, why=memory.why.value)
+                )
+            if memory.never_again:
+                work.policy.set(
+                    PolicyRow(account=account, scope=scope, key=contact, setting=setting, value=value)
+                )
+            else:
+                work.policy.unset(account, scope, contact, setting)
+
+        self.cabinet.run(change, "who is remembered as encrypted could not be stored")
 
     def session(self, method: str, change: e.SessionChanged) -> None:
         """Note how the session of *method* with a peer is."""
         known = self._contact(change.peer)
         if change.state is e.State.NONE:
             known.sessions.pop((method, change.peer), None)
-            known.memory = sticky.session_ended(known.memory)
+            known.memory = sticky.session_ended(self.memory(change.peer))
+            if not known.sessions and known.memory == sticky.NOTHING_KNOWN:
+                del self._contacts[change.peer.bare]
         else:
             known.sessions[method, change.peer] = change
 
+    def peer_of(self, method: str, contact: JID) -> JID:
+        """Return with whom of *contact* the method has a session, *contact* itself if with nobody."""
+        known = self._contacts.get(contact.bare)
+        sessions = {} if known is None else known.sessions
+        return next((peer for name, peer in reversed(sessions) if name == method), contact)
+
     def features(self, peer: JID, features: frozenset[str]) -> None:
         """Note what the full JID *peer* announces."""
-        self._contact(peer).features[peer] = features
+        self._face(peer).features[peer] = features
 
     def gone(self, peer: JID) -> None:
         """Note that the full JID *peer* is not there any more."""
-        known = self._contacts.get(peer.bare)
+        known = self._faces.get(peer.bare)
         if known is not None:
             known.features.pop(peer, None)
 
+    def saw(self, contact: JID, identifier: str | None) -> None:
+        """Note an id that *contact* gave to a stanza to us."""
+        self._face(contact).seen.note(identifier)
+
+    def seen(self, contact: JID) -> Mapping[str, None]:
+        """Return the newest ids that *contact* gave to stanzas to us."""
+        known = self._faces.get(contact.bare)
+        return {} if known is None else known.seen.ids
+
     def _contact(self, jid: JID) -> _Contact:
-        known = self._contacts.get(jid.bare)
+        return self._contacts.setdefault(jid.bare, _Contact())
+
+    def _face(self, jid: JID) -> _Face:
+        known = self._faces.get(jid.bare)
         if known is None:
-            while len(self._contacts) >= MOST_CONTACTS:
-                del self._contacts[next(iter(self._contacts))]
-            known = self._contacts[jid.bare] = _Contact()
+            while len(self._faces) >= MOST_CONTACTS:
+                del self._faces[next(iter(self._faces))]
+            known = self._faces[jid.bare] = _Face()
         return known
+
+    # -- what was sent and never acknowledged ---------------------------------------------------------------------------
+
+    def in_doubt(self, sent: SentId, stanza: bytes) -> None:
+        """Note that it is not known whether *stanza*, which left as *sent*, arrived."""
+        self._doubtful.append(Doubtful(sent, stanza))
+
+    def sent_before(self, to: JID, client_id: str | None, stanza: bytes, now: float) -> SentId | None:
+        """Return the first copy of *stanza* if it was sent to the same address shortly before, on an earlier stream.
+
+        It is found once: then it is under way again.
+        """
+        for one in self._doubtful:
+            sent = one.sent
+            same = sent.to == str(to) and sent.client_id == client_id and one.stanza == stanza
+            if (
+                same
+                and client_id is not None
+                and sent.outer is not None
+                and now - sent.sent_at <= TWICE_WITHIN
+            ):
+                self._doubtful.remove(one)
+                return sent
+        return None
 
     # -- what the methods can do --------------------------------------------------------------------------------------
 
@@ -130,12 +275,12 @@ class Desk:
 
         A method that announces nothing has its own ways of finding out: it counts as possible until it declines.
         """
-        known = self._contacts.get(peer.bare)
-        found = [self._reach_by(lane, peer, known) for lane in lanes]
+        found = [self._reach_by(lane, peer) for lane in lanes]
         best = (Reach.LIVE, Reach.FINISHED, Reach.POSSIBLE, Reach.UNDISCOVERED)
         return next((reach for reach in best if reach in found), Reach.NONE)
 
-    def _reach_by(self, lane: Lane, peer: JID, known: _Contact | None) -> Reach:
+    def _reach_by(self, lane: Lane, peer: JID) -> Reach:
+        known = self._contacts.get(peer.bare)
         sessions = {} if known is None else known.sessions
         for (method, one), change in sessions.items():
             if (
@@ -147,18 +292,24 @@ class Desk:
         needed = lane.harness.method.traits.features
         if not needed:
             return Reach.POSSIBLE
-        if known is None or not known.features:
+        face = self._faces.get(peer.bare)
+        if face is None or not face.features:
             return Reach.UNDISCOVERED
-        seen = [known.features.get(peer)] if peer.full else list(known.features.values())
+        seen = [face.features.get(peer)] if peer.full else list(face.features.values())
         if seen == [None]:
             return Reach.UNDISCOVERED
         able = any(features is not None and features.issuperset(needed) for features in seen)
         return Reach.POSSIBLE if able else Reach.NONE
 
     def recognised(self, stanza: Stanza) -> Lane | None:
-        """Return whose the inbound *stanza* is: the method for which it is complete, else one whose mark it carries."""
+        """Return whose the inbound *stanza* is: the method for which it is complete, else one whose mark it carries.
+
+        A system that the client speaks itself is the client's (law 10).
+        """
         marked = None
         for lane in self.lanes.values():
+            if lane.name in self.speaks:
+                continue
             found = lane.harness.method.recognise(stanza)
             if found is Recognition.COMPLETE:
                 return lane
@@ -169,7 +320,26 @@ class Desk:
     def encrypted_with(self, contact: JID) -> bool:
         """Whether text of the bare JID *contact* is expected to come encrypted."""
         known = self._contacts.get(contact.bare)
-        if known is None:
-            return False
-        active = any(change.state is e.State.ACTIVE for change in known.sessions.values())
-        return known.memory.sticky or active
+        active = known is not None and any(
+            change.state is e.State.ACTIVE for change in known.sessions.values()
+        )
+        return active or self.memory(contact).sticky
+
+
+def _snapshot(stored: StoredRoster) -> Snapshot:
+    known: dict[str, Subscription] = {}
+    for contact, subscription in stored.subscriptions.items():
+        if subscription in {"none", "to", "from", "both"}:
+            known[contact] = cast("Subscription", subscription)
+    return Snapshot(stored.version, known)
+
+
+class Unreadable:
+    """The rules of an account whose store cannot be read: they refuse (law 1). *why* is a sentence."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+    def settings(self, _account: str, _scope: str, _key: str) -> Mapping[str, str]:
+        """Raise LocalError, always."""
+        raise LocalError(self.why)

@@ -1,113 +1,59 @@
-"""The pipeline that decides: one guard for each stream, all guards of an account around one desk.
+"""One stream's pipeline: it decides about each stanza, and does what engines want done.
 
-A guard puts the two halves together (``outgoing``, ``incoming``), does what engines want done, and brings the network's
-answers, presence and timers to them. What it emits for a method never carries anything the user wrote (the fence in front of
-the engine sees to that), and everything still leaves through the stream's one way to the server (law 1).
+It puts the two halves together (``outgoing``, ``incoming``) and brings the network's answers, presence and time to them.
+Everything still leaves through the stream's one way to the server (law 1). Law 4: while a stanza of the client's is
+neither sent nor stored nor given back, nothing later of the client's is looked at; so whatever the client hears of a later
+one, it can rely on the earlier.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from attrs import frozen
 from twisted.logger import Logger
 
 from e2eproxy.errors import RemoteError
 from e2eproxy.methods import effects as e
 from e2eproxy.methods import events
-from e2eproxy.proxy import sticky
+from e2eproxy.proxy import leftovers, sticky
 from e2eproxy.proxy.classify import Scene
-from e2eproxy.proxy.desk import Desk, Equipped
 from e2eproxy.proxy.holding import Lines
 from e2eproxy.proxy.incoming import Incoming, IncomingStanzas
+from e2eproxy.proxy.notices import PROXY, Notices
 from e2eproxy.proxy.outgoing import Outgoing, OutgoingStanzas
+from e2eproxy.proxy.pipeline import NO_CARE, Care, Kept
+from e2eproxy.proxy.questions import Questions
+from e2eproxy.proxy.rooms import Rooms
+from e2eproxy.proxy.sightings import Sightings
+from e2eproxy.proxy.steering import steer
+from e2eproxy.proxy.unacknowledged import Unacknowledged
 from e2eproxy.xmpp import names
 from e2eproxy.xmpp.archive_queries import ArchiveQueries
-from e2eproxy.xmpp.jid import JID, BadJID
-from e2eproxy.xmpp.stanza import Stanza, build, element, escape_text
+from e2eproxy.xmpp.client_error import error_to_client
+from e2eproxy.xmpp.jid import JID, prepared
+from e2eproxy.xmpp.roster import ROSTER, RosterCopy
+from e2eproxy.xmpp.stanza import Stanza, build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.internet.interfaces import IDelayedCall
 
+    from e2eproxy.proxy.desk import Desk
+    from e2eproxy.proxy.guards import Guards
     from e2eproxy.proxy.lane import Lane
     from e2eproxy.proxy.login import Account
+    from e2eproxy.proxy.notes import Note
     from e2eproxy.proxy.pipeline import Ways
-    from e2eproxy.proxy.rules import Rules
+    from e2eproxy.trust.values import Report
     from e2eproxy.xmpp.pieces import Element
 
-#: The address notices come from, and to which nothing ever goes out.
-PROXY: Final = JID.parse("e2eproxy.localhost")
-#: Notices of one guard in a minute; the rest are counted.
-NOTICES_A_MINUTE: Final = 20
-#: Questions of methods to the network that may be open at once on one stream.
-MOST_QUESTIONS: Final = 1_000
-
-
-@frozen
-class _Question:
-    """What a method asked the network: its token, whom, and what gives up waiting."""
-
-    lane: Lane
-    token: str
-    to: JID
-    late: IDelayedCall
-
-
-class Guards:
-    """Makes the guards of all streams. *equip* gives an account its methods; *rules* are policy's, for all accounts."""
-
-    def __init__(self, clock: IReactorTime, equip: Callable[[JID], Sequence[Equipped]], rules: Rules) -> None:
-        self.clock = clock
-        self._equip = equip
-        self._rules = rules
-        self._desks: dict[JID, Desk] = {}
-        self._guards: dict[JID, Guard] = {}
-        self._timers: dict[tuple[JID, str, str], IDelayedCall] = {}
-
-    def __call__(self, ways: Ways) -> Guard:
-        """Make the guard of a new stream; what ``ClientListener`` takes as ``make_pipeline``."""
-        return Guard(self, ways)
-
-    def enter(self, own: JID, guard: Guard) -> Desk:
-        """Register *guard* as that of the full JID *own*; return the account's desk."""
-        self._guards[own] = guard
-        account = own.bare
-        if account not in self._desks:
-            self._desks[account] = Desk(account, self._equip(account), self._rules, self._apply)
-        return self._desks[account]
-
-    def leave(self, own: JID, guard: Guard) -> None:
-        """Take *guard* off the register, unless another stream has taken its address."""
-        if self._guards.get(own) is guard:
-            del self._guards[own]
-
-    def _apply(self, lane: Lane, event: events.Event, effects: Sequence[e.Effect]) -> None:
-        own = getattr(event, "own", None)
-        account = lane.harness.context.account
-        guard = self._guards.get(own) if own is not None else None
-        if guard is None:
-            guard = next((one for jid, one in self._guards.items() if jid.bare == account), None)
-        for effect in effects:
-            if isinstance(effect, e.SetTimer):
-                self._set_timer(lane, account, effect)
-            elif guard is not None:
-                target = self._guards.get(getattr(effect, "own", None) or JID("", ""), guard)
-                target.do(lane, event, effect)
-        if guard is not None:
-            guard.settle(event)
-
-    def _set_timer(self, lane: Lane, account: JID, wanted: e.SetTimer) -> None:
-        key = (account, lane.name, wanted.name)
-        old = self._timers.pop(key, None)
-        if old is not None and old.active():
-            old.cancel()
-        if wanted.seconds is not None:
-            self._timers[key] = self.clock.callLater(
-                max(wanted.seconds, 0.0), lane.tell, events.Timer(name=wanted.name)
-            )
+#: Seconds after the client's first presence until the proxy asks for the roster, if the client has not.
+ROSTER_SECONDS: Final = 10.0
+#: Ids of stanzas that methods emitted that are remembered.
+MOST_EMITTED: Final = 5_000
 
 
 class Guard:
@@ -119,98 +65,259 @@ class Guard:
         self._guards = guards
         self._ways = ways
         self._clock = guards.clock
-        self._own = JID("", "")
-        self._desk: Desk | None = None
+        self.own = JID("", "")
+        self.desk: Desk | None = None
         self._out: OutgoingStanzas | None = None
         self._in: IncomingStanzas | None = None
+        self._unacknowledged: Unacknowledged | None = None
         self._out_lines: Lines[Outgoing] = Lines()
         self._in_lines: Lines[Incoming] = Lines()
-        self._questions: dict[str, _Question] = {}
-        self._rooms: set[JID] = set()
+        # What came while the account was being opened, or the client's while an earlier stanza was not safe.
+        self._intake: deque[Stanza] = deque()
+        self._arrived: deque[tuple[Stanza, Kept]] = deque()
+        self._paused = False
+        self._closed = False
+        self._rooms = Rooms()
+        self._emitted: OrderedDict[str, None] = OrderedDict()
+        self._reports: Sequence[Report] = ()
+        self._greeted = False
         self._sweep: IDelayedCall | None = None
-        self._notices: list[float] = []
-        self.dropped = 0
+        self._asking: IDelayedCall | None = None
 
     # -- the pipeline's interface -------------------------------------------------------------------------------------
 
     def bound(self, account: Account) -> None:
         """Take note whose stream this is. Raises RemoteError for an address that cannot be prepared."""
-        self._own = own = JID.parse(account.full_jid)
-        self._desk = desk = self._guards.enter(own, self)
+        self.own = own = JID.parse(account.full_jid)
         self._queries = ArchiveQueries(own.bare)
+        self._questions = Questions(own, self._clock, self._send)
+        self._notices = Notices(own, self._ways, self._clock)
+        self._sightings = Sightings(
+            own,
+            self._clock,
+            self._questions,
+            is_contact=self._is_contact,
+            came=self._came,
+            retry=self._retry,
+        )
+        self._guards.enter(own, self)
+
+    def opened(self, desk: Desk, why_not: str) -> None:
+        """Begin: the account's cabinet is open, or (*why_not*, a sentence) cannot be, and everything is refused."""
+        self.desk = self._sightings.desk = desk
+        self._roster = RosterCopy(self.own.bare, desk.roster)
+        self._unacknowledged = Unacknowledged(desk, self._ways, self.own)
         self._out = OutgoingStanzas(
             desk,
             self._ways,
             self._out_lines,
+            self._unacknowledged,
             scene=self._scene,
+            nodes=self._sightings.nodes,
             now=self._clock.seconds,
             schedule=self._schedule,
+            safe=self._drain,
+            taken=self._take_command,
+            wanted=self._sightings.wanted,
+            may_offer=self._roster.gets_our_presence,
         )
         self._in = IncomingStanzas(
             desk,
             self._ways,
             self._in_lines,
             self._queries,
-            own=own,
+            own=self.own,
             proxy=PROXY,
             now=self._clock.seconds,
-            dropped=self._drop,
+            dropped=self._notices.dropped,
         )
-        desk.tell_all(events.Starting(own=own))
+        if why_not:
+            self.tell(f"{why_not[:1].upper()}{why_not[1:]}.")
+        while self._arrived:
+            stanza, kept = self._arrived.popleft()
+            raw = self._dispatch(stanza)
+            if isinstance(raw, Kept):
+                raw.then(kept.release)
+                continue
+            if raw is not None:
+                self._ways.to_client(raw)
+            kept.release()
+        self._drain()
 
     def must_see(self, element: Element) -> bool:
         """Look into whatever may hold something a method is to open."""
-        return self._desk is not None and bool(self._desk.lanes) and element.name != names.PRESENCE
+        return self.desk is not None and bool(self.desk.lanes) and element.name != names.PRESENCE
 
     def from_client(self, element: Element, root: bytes) -> bytes | None:
         """Take a stanza of the client."""
-        if self._out is None:
-            return None
         stanza = Stanza.of(element, root)
+        if self._reports:
+            self._reports_read()
+        if self._out is None or self._intake or self._out.exposed:
+            self._intake.append(stanza)
+            self._pause()
+            return None
+        return self._take(stanza, self._out)
+
+    def _take(self, stanza: Stanza, out: OutgoingStanzas) -> bytes | None:
         try:
-            self._queries.sent(stanza)
+            self._note_own(stanza)
         except RemoteError:
-            self._log.debug("a query of the client could not be read")
-        raw = self._out.take(stanza)
+            self._log.debug("a stanza of the client could not be read")
+        raw = out.take(stanza)
         self._look_after()
+        if out.exposed:
+            self._pause()
         return raw
 
-    def from_server(self, element: Element, root: bytes) -> bytes | None:
+    def from_server(self, element: Element, root: bytes) -> bytes | Kept | None:
         """Take a stanza of the server."""
-        if self._in is None or self._desk is None:
-            return None
         stanza = Stanza.of(element, root)
-        if stanza.kind == "iq" and self._answered(stanza):
-            return None
-        if stanza.kind == "presence":
-            self._seen(stanza)
-        raw = self._in.take(stanza)
-        self._look_after()
-        return raw
+        if self._in is None:
+            kept = Kept()
+            self._arrived.append((stanza, kept))
+            return kept
+        return self._dispatch(stanza)
+
+    def acknowledged(self, items: Sequence[Care]) -> None:
+        """Take note of what the server has."""
+        if self._unacknowledged is not None:
+            self._unacknowledged.acknowledged(items)
+
+    def refused(self, care: Care) -> None:
+        """Give back what could not be sent."""
+        if self._unacknowledged is not None:
+            self._unacknowledged.refused(care)
+
+    def lost(self, items: Sequence[Care]) -> None:
+        """Give back or report what may not have arrived, and tell the engines whose it was."""
+        if self._unacknowledged is None or self.desk is None:
+            return
+        doubtful = self._unacknowledged.lost(items)
+        if doubtful:
+            self.desk.tell_all(events.Interrupted(own=self.own, doubtful=doubtful))
 
     def closed(self, *, orderly: bool) -> None:
         """Give back what has not left, deliver what was not opened in time, and tell the engines."""
-        if self._sweep is not None and self._sweep.active():
-            self._sweep.cancel()
-        for question in self._questions.values():
-            question.late.cancel()
-        self._questions.clear()
-        if self._desk is None or self._out is None or self._in is None:
-            return
-        # In good order the goodbyes of the engines still go by this stream.
-        self._desk.tell_all(events.Stopping(own=self._own) if orderly else events.Interrupted(own=self._own))
-        self._guards.leave(self._own, self)
+        self._closed = True
+        for late in (self._sweep, self._asking):
+            if late is not None and late.active():
+                late.cancel()
+        if self._out is not None and self._in is not None and self.desk is not None:
+            # In good order the goodbyes of the engines still go by this stream.
+            self.desk.tell_all(events.Stopping(own=self.own) if orderly else events.Interrupted(own=self.own))
+        self._questions.close()
         for _, _, out in self._out_lines.empty():
-            self._out.undeliverable(out.item)
+            if self._out is not None:
+                self._out.undeliverable(out.item)
+        for stanza in self._intake:
+            self._unlooked(stanza)
+        self._intake.clear()
         for _, _, held in self._in_lines.empty():
-            self._in.overdue(held.item, "the connection ended")
+            if self._in is not None:
+                self._in.overdue(held.item, "the connection ended")
         self._out = self._in = None
+        self._guards.leave(self.own, self)
+
+    def _unlooked(self, stanza: Stanza) -> None:
+        """Give back, or report, a stanza that was not even looked at."""
+        if self._ways.client_there:
+            why = "Not sent: the connection ended first."
+            raw = error_to_client(stanza, "recipient-unavailable", why, own=str(self.own))
+            if raw is not None:
+                self._ways.to_client(raw)
+        elif self.desk is not None:
+            cabinet = self.desk.cabinet
+            to = stanza.to or str(self.own.bare)
+            cabinet.report(leftovers.unsent(stanza, to, cabinet.now()))
+
+    # -- the client's ----------------------------------------------------------------------------------------------------
+
+    def _pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self._ways.pause_client()
+
+    def _drain(self) -> None:
+        """Let what came meanwhile have its turn, as far as what is before it is safe."""
+        while self._intake and self._out is not None and not self._out.exposed:
+            stanza = self._intake.popleft()
+            raw = self._take(stanza, self._out)
+            if raw is not None:
+                self._ways.to_server(raw, Care(stanza=stanza))
+        if self._paused and not self._intake and self._out is not None and not self._out.exposed:
+            self._paused = False
+            self._ways.resume_client()
+
+    def _note_own(self, stanza: Stanza) -> None:
+        """Learn from what the client says: its queries, its rooms, that it is ready to be told things."""
+        if stanza.kind == "iq":
+            self._queries.sent(stanza)
+            if ROSTER.encode() in stanza.raw:
+                self._roster.from_client(stanza)
+        elif stanza.kind == "presence":
+            to = prepared(stanza.to)
+            if to is not None:
+                self._rooms.presence(to, stanza.tree)
+            elif stanza.type is None and not self._greeted:
+                self._greeted = True
+                self._clock.callLater(0, self._greet)
+
+    def _greet(self) -> None:
+        """The client is ready for messages: tell it what is left of earlier, and see to the roster."""
+        if self._closed or self.desk is None:
+            return
+        if self.desk.lanes:
+            self._asking = self._clock.callLater(ROSTER_SECONDS, self._ask_roster)
+        self.desk.cabinet.reports().addCallbacks(self._report, lambda _: None)
+
+    def _report(self, reports: Sequence[Report]) -> None:
+        if self._closed:
+            return
+        for report in reports:
+            self._notices.tell(report.text, counted=False)
+        self._reports = reports
+
+    def _reports_read(self) -> None:
+        """The client goes on after it was told: the reports have done their work."""
+        reports, self._reports = self._reports, ()
+        if self.desk is not None:
+            self.desk.cabinet.told(reports)
+
+    def _ask_roster(self) -> None:
+        if self._roster.should_ask:
+            self._send(self._roster.request(uuid4().hex))
+
+    def _is_contact(self, contact: JID) -> bool:
+        return self.desk is not None and self._roster.subscription(contact) is not None
+
+    def _scene(self) -> Scene:
+        speaks = () if self.desk is None else self.desk.speaks
+        return Scene(own=self.own, rooms=self._rooms.jids, proxy=PROXY, speaks=speaks)
+
+    def _take_command(self, item: Outgoing) -> bytes | None:
+        """Do what the user told the proxy, and answer; never silently."""
+        if self.desk is None:
+            return None
+        return steer(item.stanza, item.contact, self.desk, self.tell, own=self.own, proxy=PROXY)
+
+    def _came(self, peer: JID) -> None:
+        if self._out is not None:
+            self._out.appeared(peer)
 
     # -- what engines want done ---------------------------------------------------------------------------------------
 
+    def prepare(self, lane: Lane, event: events.Event, effects: Sequence[e.Effect]) -> Sequence[Note]:
+        """Return what has to be durable before ``do`` does them."""
+        if isinstance(event, events.Outbound) and self._out is not None:
+            return self._out.prepare(lane, event, effects)
+        if isinstance(event, events.Inbound) and self._in is not None:
+            return self._in.prepare(event, effects)
+        return ()
+
     def do(self, lane: Lane, event: events.Event, effect: e.Effect) -> None:
         """Do one visible effect of *event*."""
-        if self._out is None or self._in is None or self._desk is None:
+        if self._out is None or self._in is None or self.desk is None:
             return
         if isinstance(event, events.Outbound) and self._out.outcome(lane, event, effect):
             return
@@ -228,7 +335,7 @@ class Guard:
                 # Not at once: the rest of this event's effects come first.
                 self._clock.callLater(0, self._retry, contact.bare)
             case _:
-                self._note(lane, effect, self._desk)
+                self._note(lane, effect, self.desk)
 
     def _note(self, lane: Lane, effect: e.Effect, desk: Desk) -> None:
         """Take note of what a method has to say, and tell the user what he has to know."""
@@ -244,22 +351,27 @@ class Guard:
                     "{method} wanted {what} where it cannot be", method=lane.name, what=type(effect)
                 )
 
-    def settle(self, event: events.Event) -> None:
+    def settle(self, lane: Lane, event: events.Event) -> None:
         """Take note that all effects of *event* are done."""
         if isinstance(event, events.Outbound) and self._out is not None:
-            self._out.settle(event.ref)
+            self._out.settle(lane, event.ref)
         elif isinstance(event, events.Inbound) and self._in is not None:
             self._in.settle(event.ref)
         self._look_after()
 
     def _emit(self, lane: Lane, emit: e.Emit) -> None:
         """Send what a method says for itself; a key for the user's texts goes to accepted keys only."""
-        view = self._desk.views[lane.name] if self._desk is not None else None
+        view = self.desk.views[lane.name] if self.desk is not None else None
         if view is None or not all(view.usable(emit.to.bare, key) for key in emit.keys):
             self._log.warn("{method} wanted to give a key away to one that is not accepted", method=lane.name)
             return
-        head = {"to": str(emit.to), "type": emit.type or None, "id": emit.id or uuid4().hex}
-        self._ways.to_server(build(emit.kind, head, emit.payload))
+        identifier = emit.id or uuid4().hex
+        if emit.id is None:
+            self._emitted[identifier] = None
+            if len(self._emitted) > MOST_EMITTED:
+                self._emitted.popitem(last=False)
+        head = {"to": str(emit.to), "type": emit.type or None, "id": identifier}
+        self._send(build(emit.kind, head, emit.payload))
 
     def _retry(self, contact: JID) -> None:
         if self._out is not None and self._in is not None:
@@ -268,67 +380,62 @@ class Guard:
             self._look_after()
 
     def _ask(self, lane: Lane, ask: e.Ask) -> None:
-        if len(self._questions) >= MOST_QUESTIONS:
-            lane.tell(events.Answer(own=self._own, token=ask.token, outcome=events.Outcome.TIMEOUT))
-            return
-        identifier = uuid4().hex
-        late = self._clock.callLater(ask.timeout, self._late, identifier)
-        self._questions[identifier] = _Question(lane, ask.token, ask.to or self._own.bare, late)
-        to = None if ask.to is None else str(ask.to)
-        self._ways.to_server(build("iq", {"to": to, "type": ask.type, "id": identifier}, ask.payload))
+        def done(outcome: events.Outcome, stanza: Stanza | None) -> None:
+            condition = "" if stanza is None else _condition(stanza)
+            lane.tell(
+                events.Answer(
+                    own=self.own, token=ask.token, outcome=outcome, stanza=stanza, condition=condition
+                )
+            )
 
-    def _late(self, identifier: str) -> None:
-        question = self._questions.pop(identifier)
-        question.lane.tell(events.Answer(own=self._own, token=question.token, outcome=events.Outcome.TIMEOUT))
+        self._questions.ask(ask.to, ask.type, ask.payload, ask.timeout, done)
+
+    def _send(self, raw: bytes) -> None:
+        self._ways.to_server(raw, NO_CARE)
 
     # -- what the network brings --------------------------------------------------------------------------------------
 
-    def _answered(self, stanza: Stanza) -> bool:
-        """Whether *stanza* answers a question of a method, from whom was asked; then the method has it."""
-        question = self._questions.get(stanza.id or "")
-        if question is None or stanza.type not in {"result", "error"}:
+    def _dispatch(self, stanza: Stanza) -> bytes | Kept | None:
+        if self._in is None:
+            return None
+        if stanza.kind == "iq":
+            if self._questions.answered(stanza) or self._of_roster(stanza):
+                return None
+        elif stanza.type == "error" and stanza.id in self._emitted:
+            # The client never sent that; its engine hears of a peer that is not there by presence and timers.
+            return None
+        if stanza.kind == "presence":
+            self._sightings.presence(stanza)
+        raw = self._in.take(stanza)
+        self._look_after()
+        return raw
+
+    def _of_roster(self, stanza: Stanza) -> bool:
+        """Whether *stanza* is about the roster and not for the client."""
+        if ROSTER.encode() not in stanza.raw and stanza.type not in {"result", "error"}:
             return False
-        sender = _jid(stanza.from_) if stanza.from_ is not None else self._own.bare
-        if sender is None or (sender != question.to and not self._same_place(sender, question.to)):
+        try:
+            reaction = self._roster.from_server(stanza)
+        except RemoteError:
             return False
-        del self._questions[stanza.id or ""]
-        question.late.cancel()
-        outcome = events.Outcome.RESULT if stanza.type == "result" else events.Outcome.ERROR
-        question.lane.tell(
-            events.Answer(
-                own=self._own,
-                token=question.token,
-                outcome=outcome,
-                stanza=stanza,
-                condition=_condition(stanza),
-            )
-        )
-        return True
-
-    def _same_place(self, sender: JID, asked: JID) -> bool:
-        """Whether our own account and its server answered for each other, as servers do for their users."""
-        return {sender, asked} <= {self._own.bare, self._own}
-
-    def _seen(self, stanza: Stanza) -> None:
-        peer = _jid(stanza.from_)
-        if peer is None or self._desk is None or not peer.full or stanza.type not in {None, "unavailable"}:
-            return
-        available = stanza.type is None
-        if not available:
-            self._desk.gone(peer)
-        self._desk.tell_all(events.PeerPresence(own=self._own, peer=peer, available=available))
-
-    def _scene(self) -> Scene:
-        return Scene(own=self._own, rooms=self._rooms, proxy=PROXY)
+        if reaction.to_server:
+            self._send(reaction.to_server)
+        if reaction.changed and self.desk is not None:
+            self.desk.keep_roster(self._roster.snapshot())
+        return reaction.swallow
 
     # -- time, and the user -------------------------------------------------------------------------------------------
 
     def _schedule(self, seconds: float, function: Callable[[], None]) -> None:
-        self._clock.callLater(seconds, function)
+        def unless_closed() -> None:
+            if not self._closed:
+                function()
+
+        self._clock.callLater(seconds, unless_closed)
 
     def _look_after(self) -> None:
         """See to it that what waits does not wait for ever."""
-        if self._sweep is not None and self._sweep.active():
+        if self._closed or (self._sweep is not None and self._sweep.active()):
             return
         deadlines = [at for at in (self._out_lines.deadline(), self._in_lines.deadline()) if at is not None]
         if deadlines:
@@ -344,37 +451,17 @@ class Guard:
         for direction, contact, held in list(self._out_lines.overdue(now)):
             self._out.overdue(held.item, held.waiting)
             self._out_lines.retry(direction, contact)
+            self._out.go_on(contact)
         for direction, contact, waited in list(self._in_lines.overdue(now)):
             self._in.overdue(waited.item, waited.waiting)
             self._in_lines.retry(direction, contact)
+            self._in.go_on(contact)
         self._look_after()
 
     def tell(self, text: str) -> None:
-        """Tell the user something, from the proxy's own address; a flood of notices is counted instead."""
-        now = self._clock.seconds()
-        self._notices = [at for at in self._notices if at > now - 60]
-        if len(self._notices) >= NOTICES_A_MINUTE:
-            self._log.warn("a notice was left out, there were too many in a minute")
-            return
-        self._notices.append(now)
-        body = element("body", {"xmlns": names.CLIENT}, escape_text(text).encode())
-        attributes = {"from": str(PROXY), "to": str(self._own), "type": "chat", "id": uuid4().hex}
-        self._ways.to_client(build("message", attributes, body))
-
-    def _drop(self, reason: str) -> None:
-        self.dropped += 1
-        self._log.warn("a forged stanza was dropped: {reason}", reason=reason)
-        if self.dropped == 1:
-            self.tell(
-                f"A forged stanza was dropped and not shown. {reason} More of them will only be counted."
-            )
-
-
-def _jid(text: str | None) -> JID | None:
-    try:
-        return None if text is None else JID.parse(text)
-    except BadJID:
-        return None
+        """Tell the user something, from the proxy's own address."""
+        if not self._closed:
+            self._notices.tell(text)
 
 
 def _condition(stanza: Stanza) -> str:

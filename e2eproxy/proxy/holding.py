@@ -124,6 +124,18 @@ class Lines(Generic[Item]):
         if not line.held:
             del self._lines[direction, contact]
 
+    def remove(self, direction: Direction, contact: JID, item: Item) -> bool:
+        """Take *item* out of its line, wherever it stands, unless it is under way; return whether it was there."""
+        line = self._lines.get((direction, contact))
+        held = next((one for one in line.held if one.item is item), None) if line is not None else None
+        if line is None or held is None or held.under_way:
+            return False
+        line.held.remove(held)
+        self._take(line, held)
+        if not line.held:
+            del self._lines[direction, contact]
+        return True
+
     def overdue(self, now: float) -> Iterator[tuple[Direction, JID, Held[Item]]]:
         """Take out, in order, what has waited longer than it may, but for what is under way, and yield it."""
         oldest = now - self._bounds.seconds

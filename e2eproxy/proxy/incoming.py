@@ -2,7 +2,8 @@
 
 Law 4: each one is delivered, or a readable placeholder for it; only forged wrappers and forgeries of the proxy's own
 address are dropped, and counted. Law 9: what came in the clear where it should not have is marked. Order is kept for each
-contact: while a method works on a stanza, later ones from there wait.
+contact: while a method works on a stanza, or the store is asked, later ones from there wait. The server is told that a stanza
+was taken once the client has it, or what stands for it.
 """
 
 from __future__ import annotations
@@ -11,26 +12,33 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from attrs import define
+from attrs import define, field
 
 from e2eproxy.errors import RemoteError
 from e2eproxy.methods import effects as e
 from e2eproxy.methods.events import Inbound, Ref, Way
-from e2eproxy.proxy.delivery import marked_plain, opened, placeholder
+from e2eproxy.proxy.cabinet import ORIGINALS_KEPT
+from e2eproxy.proxy.delivery import error_of_client, marked_plain, opened, placeholder
 from e2eproxy.proxy.holding import NO_ROOM, Direction
+from e2eproxy.proxy.ids import Opened, Pair
+from e2eproxy.proxy.notes import Shown
+from e2eproxy.proxy.pipeline import Kept
+from e2eproxy.trust.values import KeptOriginal
 from e2eproxy.xmpp import names
-from e2eproxy.xmpp.jid import JID, BadJID
+from e2eproxy.xmpp.jid import JID, prepared
+from e2eproxy.xmpp.stanza import Stanza
 from e2eproxy.xmpp.wrappers import Forgery, Wrapper, rewrapped, unwrap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from e2eproxy.proxy.desk import Desk
     from e2eproxy.proxy.holding import Lines
     from e2eproxy.proxy.lane import Lane
+    from e2eproxy.proxy.notes import Note
     from e2eproxy.proxy.pipeline import Ways
+    from e2eproxy.trust.values import SentId
     from e2eproxy.xmpp.archive_queries import ArchiveQueries
-    from e2eproxy.xmpp.stanza import Stanza
 
 _WAYS: Final = {
     "carbon received": Way.CARBON_RECEIVED,
@@ -38,26 +46,38 @@ _WAYS: Final = {
     "archive result": Way.ARCHIVE,
 }
 _DELAY: Final = "urn:xmpp:delay" + names.SEPARATOR + "delay"
+#: Digits of a reference that a placeholder names; the store looks for the whole.
+REFERENCE: Final = 12
 
 
 @define(eq=False)
 class Incoming:
-    """One stanza of the server on its way: as it came, and what is to be opened in it."""
+    """One stanza of the server on its way: as it came, and what is to be opened in it.
+
+    Without a ``lane`` it is an error whose original is looked up in the store, or (*plain*) needs nothing but its turn.
+    """
 
     ref: Ref
     outer: Stanza
     wrapper: Wrapper | None
-    lane: Lane
+    lane: Lane | None
     peer: JID
     to: JID
     way: Way
     sent_at: float | None
     again: bool = False
+    plain: bool = False
+    kept: Kept = field(factory=Kept)
 
     @property
     def inner(self) -> Stanza:
         """The stanza that is to be opened."""
         return self.outer if self.wrapper is None else self.wrapper.inner
+
+    @property
+    def reference(self) -> str:
+        """The name under which the original is kept if it cannot be opened."""
+        return self.ref[:REFERENCE]
 
 
 class IncomingStanzas:
@@ -85,35 +105,55 @@ class IncomingStanzas:
         self._dropped = dropped
         self._under_way: dict[Ref, Incoming] = {}
 
-    def take(self, stanza: Stanza) -> bytes | None:
-        """Take a stanza of the server; return it if the client gets it at once, as it came or marked, else None."""
-        sender = _jid(stanza.from_) or self._own.bare
+    def take(self, stanza: Stanza) -> bytes | Kept | None:
+        """Take a stanza of the server; return what the client gets at once, as it came or changed, else what it awaits."""
+        sender = prepared(stanza.from_) or self._own.bare
+        try:
+            wrapper = None if sender.bare == self._proxy else unwrap(stanza, self._own.bare, self._queries)
+        except RemoteError:
+            wrapper = None
         if sender.bare == self._proxy:
             self._dropped("Somebody else wrote in the name of the proxy.")
             return None
-        try:
-            wrapper = unwrap(stanza, self._own.bare, self._queries)
-        except RemoteError:
-            wrapper = None
         if isinstance(wrapper, Forgery):
             self._dropped(wrapper.reason)
             return None
-        item = self._for_a_method(stanza, wrapper if wrapper and wrapper.kind in _WAYS else None, sender)
+        if stanza.kind != "presence":
+            self._desk.saw(sender, stanza.id)
+        return self._sorted(stanza, wrapper if wrapper and wrapper.kind in _WAYS else None, sender)
+
+    def _sorted(self, stanza: Stanza, wrapper: Wrapper | None, sender: JID) -> bytes | Kept:
+        item = self._for_a_method(stanza, wrapper, sender)
+        if item is None and wrapper is not None:
+            return self._plain_inside(stanza, wrapper)
+        if item is None and stanza.type in {"error", "result"}:
+            answer = self._answer(stanza, sender)
+            if isinstance(answer, bytes):
+                return answer
+            item = answer
         if item is None and not self._lines.standing(Direction.IN, sender.bare):
             return self._plain(stanza, sender)
         if item is None:
-            self._ways.to_client(self._plain(stanza, sender))
-            return None
+            # It needs nothing, but what is before it from there does.
+            item = self._behind(stanza, sender)
         if self._lines.join(Direction.IN, item.peer.bare, item, len(stanza.raw), self._now()):
             self.go_on(item.peer.bare)
-            return None
-        return self._shown(item, placeholder(item.inner, _title(item.lane), f"{NO_ROOM}."))
+        else:
+            self._placeholder(item, f"{NO_ROOM}.")
+        return item.kept
 
     def go_on(self, contact: JID) -> None:
         """Let the stanzas of *contact* have their turn, as far as they need not wait."""
         while (held := self._lines.next(Direction.IN, contact)) is not None:
             item = held.item
             self._under_way[item.ref] = item
+            if item.plain:
+                self._show(self._plain(item.outer, item.peer))
+                self.settle(item.ref)
+                continue
+            if item.lane is None:
+                self._look_up(item)
+                continue
             item.lane.tell(
                 Inbound(
                     ref=item.ref,
@@ -134,8 +174,16 @@ class IncomingStanzas:
 
     def overdue(self, item: Incoming, why: str) -> None:
         """Deliver a placeholder for a stanza that has waited too long."""
-        text = f"what it needed did not come in time ({why or 'its turn'})."
-        self._ways.to_client(self._shown(item, placeholder(item.inner, _title(item.lane), text)))
+        self._under_way.pop(item.ref, None)
+        self._placeholder(item, f"what it needed did not come in time ({why or 'its turn'}).")
+
+    def prepare(self, event: Inbound, effects: Sequence[e.Effect]) -> Sequence[Note]:
+        """Return what has to be durable before ``outcome`` does what a method decided."""
+        item = self._under_way.get(event.ref)
+        unreadable = any(isinstance(one, e.Unreadable) and one.ref == event.ref for one in effects)
+        if item is None or not unreadable or item.inner.kind != "message":
+            return ()
+        return (self._original(item),)
 
     def outcome(self, event: Inbound, effect: e.Effect) -> bool:
         """Do what a method decided about a stanza in this guard's care; return whether *effect* was such a thing."""
@@ -163,8 +211,8 @@ class IncomingStanzas:
 
     def _for_a_method(self, stanza: Stanza, wrapper: Wrapper | None, sender: JID) -> Incoming | None:
         inner = stanza if wrapper is None else wrapper.inner
-        if inner.type == "error":
-            # It may echo what we sent; no method ever sees its own ciphertext come back.
+        if inner.type == "error" or not self._desk.lanes:
+            # An error may echo what we sent; no method ever sees its own ciphertext come back.
             return None
         try:
             lane = self._desk.recognised(inner)
@@ -173,36 +221,127 @@ class IncomingStanzas:
         if lane is None:
             return None
         way = Way.LIVE if wrapper is None else _WAYS[wrapper.kind]
-        peer = sender if wrapper is None else _jid(inner.from_) or sender
+        peer = sender if wrapper is None else prepared(inner.from_) or sender
         stamp = _stamp(stanza) if wrapper is None else wrapper.stamp
         sent_at = _seconds(stamp)
         if way is Way.LIVE and sent_at is not None:
             way = Way.DELAYED
-        to = _jid(inner.to) or self._own
+        to = prepared(inner.to) or self._own
         return Incoming(Ref(uuid4().hex), stanza, wrapper, lane, peer, to, way, sent_at)
+
+    def _plain_inside(self, stanza: Stanza, wrapper: Wrapper) -> bytes:
+        """Return a carbon or an archived message that is nobody's, marked if it should have been encrypted."""
+        author = prepared(wrapper.inner.from_)
+        if author is None or wrapper.inner.kind != "message":
+            return stanza.raw
+        shown = self._plain(wrapper.inner, author)
+        return stanza.raw if shown == wrapper.inner.raw else rewrapped(stanza, wrapper, shown)
+
+    def _behind(self, stanza: Stanza, sender: JID) -> Incoming:
+        return Incoming(Ref(uuid4().hex), stanza, None, None, sender, self._own, Way.LIVE, None, plain=True)
 
     def _plain(self, stanza: Stanza, sender: JID) -> bytes:
         """Return what the client gets of a stanza that is nobody's: marked, if it should have been encrypted."""
-        speaks = stanza.kind == "message" and stanza.type not in {"error", "groupchat"}
-        if not speaks or not self._desk.encrypted_with(sender.bare):
+        if stanza.kind != "message" or stanza.type == "error":
             return stanza.raw
         try:
-            return marked_plain(stanza)
+            if len(self._desk.pairs):
+                stanza = stanza.changed(self._desk.pairs.with_client_ids(stanza))
+            if stanza.type != "groupchat" and self._desk.encrypted_with(sender.bare):
+                return marked_plain(stanza)
+        except RemoteError:
+            # What cannot be read cannot be marked either; the framer has let it pass, so the client may read it.
+            return stanza.raw
+        return stanza.raw
+
+    # -- what answers ours -----------------------------------------------------------------------------------------------
+
+    def _answer(self, stanza: Stanza, sender: JID) -> Incoming | bytes | None:
+        """Return an error or result as the client expects it, if it answers what left under another id."""
+        pair = self._desk.pairs.find(stanza.id)
+        if pair is not None and pair.to == sender.bare:
+            return self._as_answer(stanza, pair)
+        if pair is not None or stanza.type != "error" or stanza.kind != "message" or stanza.id is None:
+            return None
+        # It may be of an earlier run: the store knows.
+        return Incoming(Ref(uuid4().hex), stanza, None, None, sender, self._own, Way.LIVE, None)
+
+    def _as_answer(self, stanza: Stanza, pair: Pair) -> bytes:
+        try:
+            if stanza.type == "error" and pair.stanza is not None:
+                return error_of_client(stanza, pair.stanza, pair.client_id)
+            return stanza.with_attributes({"id": pair.client_id})
         except RemoteError:
             return stanza.raw
+
+    def _look_up(self, item: Incoming) -> None:
+        def found(sent: SentId | None) -> None:
+            if item.ref not in self._under_way:
+                return
+            raw = item.outer.raw
+            if (
+                sent is not None
+                and sent.original is not None
+                and prepared(sent.to) in {item.peer, item.peer.bare}
+            ):
+                original = Stanza.parse(sent.original)
+                raw = self._as_answer(item.outer, Pair(sent.client_id, item.peer.bare, original))
+            self._show(raw)
+            self.settle(item.ref)
+
+        looking = self._desk.cabinet.by_outer(item.outer.id or "")
+        looking.addCallbacks(found, lambda _: found(None))
 
     # -- what becomes of it --------------------------------------------------------------------------------------------
 
     def _opened(self, item: Incoming, inside: e.Inside) -> bytes | None:
         try:
-            return self._shown(item, opened(item.inner, inside))
+            raw = opened(item.inner, inside)
+            stanza = Stanza.parse(raw, item.inner.root)
+            if len(self._desk.pairs) and stanza.kind == "message":
+                stanza = Stanza.parse(self._desk.pairs.with_client_ids(stanza), item.inner.root)
         except RemoteError as error:
             return self._unreadable(item, str(error))
+        if item.wrapper is None:
+            self._desk.opened.note(
+                item.peer, stanza.id, Opened(item.inner.id, item.inner.from_ or str(item.peer))
+            )
+        return self._shown(item, stanza.raw)
 
     def _unreadable(self, item: Incoming, why: str) -> bytes | None:
         if item.inner.kind != "message":
             return None
-        return self._shown(item, placeholder(item.inner, _title(item.lane), why))
+        return self._shown(item, placeholder(item.inner, _title(item), why, item.reference))
+
+    def _placeholder(self, item: Incoming, why: str) -> None:
+        """Deliver a placeholder that no method asked for, once the original is kept."""
+        if item.lane is None:
+            self._ways.to_client(self._plain(item.outer, item.peer))
+            item.kept.release()
+            return
+        raw = self._unreadable(item, why)
+        if raw is None:
+            item.kept.release()
+            return
+        noting = self._desk.cabinet.note(self._original(item))
+
+        def show(_: object) -> None:
+            self._ways.to_client(raw)
+            item.kept.release()
+
+        noting.addBoth(show)
+
+    def _original(self, item: Incoming) -> Shown:
+        cabinet = self._desk.cabinet
+        return Shown(
+            original=KeptOriginal(
+                account=str(cabinet.account),
+                contact=str(item.peer.bare),
+                reference=item.reference,
+                stanza=item.inner.standalone(),
+                expires_at=cabinet.now() + ORIGINALS_KEPT,
+            )
+        )
 
     def _shown(self, item: Incoming, raw: bytes) -> bytes:
         """Return *raw*, which stands for the inner stanza, where that one stood."""
@@ -216,19 +355,13 @@ class IncomingStanzas:
         """Take note that a method has said all it has to say about a stanza: unless it is held, the next one's turn."""
         item = self._under_way.pop(ref, None)
         if item is not None:
+            item.kept.release()
             self._lines.done(Direction.IN, item.peer.bare)
             self.go_on(item.peer.bare)
 
 
-def _title(lane: Lane) -> str:
-    return lane.harness.method.traits.title
-
-
-def _jid(text: str | None) -> JID | None:
-    try:
-        return None if text is None else JID.parse(text)
-    except BadJID:
-        return None
+def _title(item: Incoming) -> str:
+    return "" if item.lane is None else item.lane.harness.method.traits.title
 
 
 def _stamp(stanza: Stanza) -> str | None:

@@ -321,3 +321,16 @@ KINDS: Final[dict[Kind, Row]] = {
         "REFUSE REFUSE REFUSE REFUSE REFUSE",
     ),
 }
+
+METHOD_KINDS: Final[dict[Kind, str]] = {
+    Kind.CHAT: "chat",
+    Kind.SELF: "chat",
+    Kind.BODYLESS: "bodyless",
+    Kind.SIGNAL: "bodyless",
+    Kind.GROUP_CHAT: "groupchat",
+    Kind.MUC_PRIVATE: "muc-private",
+    Kind.DIRECTED_PRESENCE: "directed-presence",
+    Kind.IQ: "iq",
+    Kind.IQ_RESULT: "iq",
+}
+"""The kinds that a method may carry, as methods call them in their traits."""

@@ -16,7 +16,7 @@ from e2eproxy.methods.effects import DURABLE
 from e2eproxy.methods.harness import safe_outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from e2eproxy.methods.effects import Durable, Effect
     from e2eproxy.methods.events import Event, TrustChanged
     from e2eproxy.methods.harness import Harness
+    from e2eproxy.proxy.notes import Note
 
 #: Events that may wait for one engine; more than that is somebody's flood.
 MOST_WAITING: Final = 10_000
@@ -32,21 +33,31 @@ MOST_WAITING: Final = 10_000
 class Keeper(Protocol):
     """Makes the durable effects of one account and method durable."""
 
-    def commit(self, effects: Sequence[Durable]) -> Deferred[list[TrustChanged]]:
-        """Commit *effects*, all or none; fires with what the engine has to be told about trust."""
+    def commit(
+        self, method: str, durable: Sequence[Durable], notes: Sequence[Note]
+    ) -> Deferred[list[TrustChanged]]:
+        """Commit all or nothing; fires with what the engine of *method* has to be told about trust."""
+
+
+class Apply(Protocol):
+    """Does what can be seen of an event; the account's guards do."""
+
+    def prepare(self, lane: Lane, event: Event, effects: Sequence[Effect]) -> Sequence[Note]:
+        """Return what has to be durable before the visible *effects* of *event* are done."""
+
+    def apply(self, lane: Lane, event: Event, effects: Sequence[Effect]) -> None:
+        """Do them: everything they depend on is durable."""
 
 
 class Lane:
-    """The queue in front of one engine. *apply* is given each event with the visible effects it had."""
+    """The queue in front of one engine; *world* does what can be seen."""
 
     _log = Logger()
 
-    def __init__(
-        self, harness: Harness, keeper: Keeper, apply: Callable[[Lane, Event, Sequence[Effect]], None]
-    ) -> None:
+    def __init__(self, harness: Harness, keeper: Keeper, world: Apply) -> None:
         self.harness = harness
         self._keeper = keeper
-        self._apply = apply
+        self._world = world
         self._waiting: deque[Event] = deque()
         self._busy = False
 
@@ -58,7 +69,9 @@ class Lane:
     def tell(self, event: Event) -> None:
         """Let the engine have *event*, after those it has not had yet; beyond all bounds it ends safely instead."""
         if len(self._waiting) >= MOST_WAITING:
-            self._apply(self, event, safe_outcome(event, "Too much is waiting for this encryption method."))
+            too_much = safe_outcome(event, "Too much is waiting for this encryption method.")
+            self._world.prepare(self, event, too_much)
+            self._world.apply(self, event, too_much)
             return
         self._waiting.append(event)
         self._go_on()
@@ -70,10 +83,11 @@ class Lane:
             effects = self.harness.handle(event)
             durable = [one for one in effects if isinstance(one, DURABLE)]
             visible = [one for one in effects if not isinstance(one, DURABLE)]
-            if not durable:
+            notes = self._world.prepare(self, event, visible)
+            if not durable and not notes:
                 self._finish(event, visible, [])
                 continue
-            committing = self._keeper.commit(durable)
+            committing = self._keeper.commit(self.name, durable, notes)
             committing.addCallbacks(
                 lambda changes, event=event, visible=visible: self._finish(event, visible, changes),
                 self._not_committed,
@@ -86,12 +100,14 @@ class Lane:
     def _finish(self, event: Event, visible: Sequence[Effect], changes: Sequence[TrustChanged]) -> None:
         self._waiting.extendleft(reversed(changes))
         self._busy = False
-        self._apply(self, event, visible)
+        self._world.apply(self, event, visible)
 
     def _not_committed(self, failure: Failure, event: Event) -> None:
         self._log.failure("what {method} wanted kept could not be stored", failure, method=self.name)
         self.harness.forget()
-        self._finish(event, safe_outcome(event, "The store could not be written to."), [])
+        instead = safe_outcome(event, "The store could not be written to.")
+        self._world.prepare(self, event, instead)
+        self._finish(event, instead, [])
 
     def _our_bug(self, failure: Failure) -> None:
         self._busy = False

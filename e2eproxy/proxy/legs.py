@@ -29,14 +29,17 @@ LINGER_SECONDS: Final = 5.0
 class Reading:
     """Whether a leg reads: only while nobody holds it. The other leg's transport is one that may; see ``hold``."""
 
-    __slots__ = ("_holders", "_transport")
+    __slots__ = ("_freed", "_holders", "_transport")
 
     def __init__(self, transport: Any) -> None:  # noqa: ANN401 - TCP, Unix or TLS, which share no interface
         self._transport = transport
         self._holders: set[str] = set()
+        self._freed = False
 
     def hold(self, holder: str) -> None:
         """Stop reading until *holder* releases it."""
+        if self._freed:
+            return
         if not self._holders:
             self._transport.pauseProducing()
         self._holders.add(holder)
@@ -49,7 +52,8 @@ class Reading:
                 self._transport.resumeProducing()
 
     def release_all(self) -> None:
-        """Read again, whoever held it."""
+        """Read again, whoever held it, and from now on whoever wants to."""
+        self._freed = True
         if self._holders:
             self._holders.clear()
             self._transport.resumeProducing()

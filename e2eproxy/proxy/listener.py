@@ -53,6 +53,8 @@ class ClientListener(Factory):
         self.make_pipeline = make_pipeline
         self.max_clients = max_clients
         self.max_stanza_bytes = max_stanza_bytes
+        # Those whose clients are connected, and those that have something to wait for, on either side.
+        self._clients: set[Session] = set()
         self._sessions: set[Session] = set()
         self._redirects = Redirects()
         self._number = 0
@@ -61,7 +63,7 @@ class ClientListener(Factory):
     @property
     def clients(self) -> int:
         """How many clients are connected."""
-        return len(self._sessions)
+        return len(self._clients)
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:  # noqa: N802, ARG002 - Twisted's
         """Return the protocol of a client that has just connected."""
@@ -75,31 +77,43 @@ class ClientListener(Factory):
             number=self._number,
             refusal=self._refusal(),
             on_gone=self._gone,
+            on_over=self._over,
         )
+        self._clients.add(session)
         self._sessions.add(session)
         return session.client
 
     def _refusal(self) -> tuple[str, str] | None:
         if self._closing is not None:
             return "system-shutdown", "e2eproxy is shutting down."
-        if len(self._sessions) < self.max_clients:
+        if len(self._clients) < self.max_clients:
             return None
         self._log.warn("a client was refused: {most} are connected (max_clients)", most=self.max_clients)
         return "resource-constraint", f"e2eproxy serves at most {self.max_clients} clients at once."
 
     def close(self, text: str) -> Deferred[None]:
-        """Say ``system-shutdown`` with *text* to every client; fires when all are gone, within about 5 s."""
+        """Say ``system-shutdown`` with *text* to every client; fires when all are gone, within about 5 s.
+
+        That is also the time their servers have to say what they have taken.
+        """
         if self._closing is not None:
             return self._closing
         closing: Deferred[None] = Deferred()
         self._closing = closing
         for session in list(self._sessions):
             session.end("system-shutdown", text)
-        if not self._sessions:
-            closing.callback(None)
+        self._look_if_closed()
         return closing
 
     def _gone(self, session: Session) -> None:
+        self._clients.discard(session)
+        self._look_if_closed()
+
+    def _over(self, session: Session) -> None:
         self._sessions.discard(session)
-        if self._closing is not None and not self._sessions and not self._closing.called:
-            self._closing.callback(None)
+        self._look_if_closed()
+
+    def _look_if_closed(self) -> None:
+        closing = self._closing
+        if closing is not None and not closing.called and not self._clients and not self._sessions:
+            closing.callback(None)

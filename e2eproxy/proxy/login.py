@@ -26,6 +26,10 @@ _LEGACY: Final = names.LEGACY_AUTH + names.SEPARATOR
 
 #: An address has at most this many bytes: three parts of 1,023 and two separators (RFC 7622 section 3.1).
 _LONGEST_JID: Final = 3 * 1023 + 2
+#: What an IQ may be about before an address is bound: binding, the session of RFC 3921, XEP-0078 and XEP-0077.
+LOGIN: Final = frozenset(
+    (names.BIND, "urn:ietf:params:xml:ns:xmpp-session", names.LEGACY_AUTH, "jabber:iq:register")
+)
 #: Logins by XEP-0078 that may be under way at once; a client tries one.
 _MOST_ATTEMPTS: Final = 8
 
@@ -46,26 +50,41 @@ class Account:
 class Login:
     """Watches one stream until the server has bound an address; *domain* is the prepared domain it was verified for."""
 
-    __slots__ = ("_attempts", "_domain", "account", "authenticated")
+    __slots__ = ("_attempts", "_binding", "_domain", "account", "authenticated")
 
     def __init__(self, domain: str) -> None:
         self._domain = domain
         self._attempts: dict[str, tuple[str, str]] = {}
+        self._binding: set[str] = set()
         #: Whether the server has said that the client is who it claims to be.
         self.authenticated = False
         #: The address the server bound, once it did.
         self.account: Account | None = None
 
-    def from_client(self, element: Element, root: bytes) -> None:
-        """Note a login by XEP-0078, whose answer does not name the account. Raises StreamError if it cannot be read."""
-        if self.account is not None or element.name != names.IQ or element.attribute("type") != "set":
-            return
-        query = parse(root, element.raw).child(_LEGACY_QUERY)
+    def from_client(self, element: Element, root: bytes) -> bool:
+        """Look at a stanza of a client that nobody has bound; return whether it may pass: it has to be part of a login.
+
+        A login by XEP-0078 is noted, since its answer does not name the account. Raises StreamError if it cannot be read.
+        """
+        if element.name != names.IQ:
+            return False
+        iq = parse(root, element.raw)
+        namespaces = [names.split_name(child.name)[0] for child in iq.children]
+        if not namespaces or not LOGIN.issuperset(namespaces):
+            return False
+        if element.attribute("type") == "set":
+            self._note(element.attribute("id") or "", iq)
+        return True
+
+    def _note(self, identifier: str, iq: Node) -> None:
+        if iq.child(_BIND) is not None and len(self._binding) < _MOST_ATTEMPTS:
+            self._binding.add(identifier)
+        query = iq.child(_LEGACY_QUERY)
         if query is None:
             return
         user, resource = query.child(_LEGACY + "username"), query.child(_LEGACY + "resource")
         if user is not None and resource is not None and len(self._attempts) < _MOST_ATTEMPTS:
-            self._attempts[element.attribute("id") or ""] = (user.text.strip(), resource.text.strip())
+            self._attempts[identifier] = (user.text.strip(), resource.text.strip())
 
     def from_server(self, element: Element, root: bytes) -> Account | None:
         """Look at an element of the server; return the account if this one binds it.
@@ -89,6 +108,9 @@ class Login:
     def _bound_by(self, iq: Node) -> Account | None:
         bind = iq.child(_BIND)
         jid = None if bind is None else bind.child(_BIND_JID)
+        if jid is None and iq.attributes.get("id", "") in self._binding:
+            # The client would take itself for bound, and nobody would know who it is.
+            raise StreamError("not-authorized", f"The server of {self._domain} bound no address.")
         return None if jid is None else self._bound(jid.text.strip())
 
     def _bound(self, full_jid: str) -> Account:

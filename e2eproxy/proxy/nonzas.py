@@ -85,16 +85,14 @@ _FROM_SERVER: Final = frozenset(
 _STANZA_LOCALS: Final = frozenset(names.split_name(name)[1] for name in names.STANZAS)
 
 
-def from_client(name: str, *, authenticated: bool) -> Verdict:
-    """Return what becomes of a client's top-level element *name*.
+def from_client(name: str) -> Verdict:
+    """Return what becomes of a client's top-level element *name*, while nobody is bound or if it is no stanza.
 
-    Before the server said success a client may send IQs (XEP-0077, XEP-0078) but no text (RFC 6120 section
-    4.9.3.12).
+    Until an address is bound nobody knows whose policy holds, so no stanza passes but those of the login itself, which
+    the caller has to have let pass (RFC 6120 section 4.9.3.12).
     """
-    if name == names.IQ or (authenticated and name in names.STANZAS):
-        return PASS
     if name in names.STANZAS:
-        return Refuse("not-authorized", "A client has to log in before it sends a message or presence.")
+        return Refuse("not-authorized", "A client has to log in before it sends stanzas.")
     verdict = _FROM_CLIENT.get(name)
     if verdict is not None:
         return verdict

@@ -1,8 +1,9 @@
 """The client's stanzas on their way out: what policy decides about each, and the one door they leave by.
 
-Law 1: ``_leave`` is the only place here that writes to the server, and it takes nothing that policy did not clear or a
-method did not make. Laws 3 and 4: a stanza that waits holds back later ones to its contact alone, and each one leaves, or
-waits with a notice, or comes back as an error with its own id.
+Law 1: nothing here writes to the server what policy did not clear or a method did not make. Laws 3 and 4: a stanza that
+waits holds back later ones to its contact alone, and each one leaves, or waits with a notice, or comes back as an error with
+its own id. Law 5: what does not leave at once is stored before anything later of the client's may leave, and what a
+method made is stored under both its ids, in one transaction with the method's own state, before it leaves.
 """
 
 from __future__ import annotations
@@ -14,53 +15,40 @@ from attrs import define, evolve, field
 
 from e2eproxy.methods import effects as e
 from e2eproxy.methods.events import Outbound, Ref
-from e2eproxy.proxy import sticky
-from e2eproxy.proxy.allowed_children import BODY, EME, HINTS, Carries, split
+from e2eproxy.proxy import leftovers, sticky
 from e2eproxy.proxy.classify import classify
 from e2eproxy.proxy.holding import NO_ROOM, Direction
-from e2eproxy.proxy.kinds import Kind
+from e2eproxy.proxy.ids import Pair
+from e2eproxy.proxy.kinds import KINDS, METHOD_KINDS, Kind
+from e2eproxy.proxy.notes import Leaves, Waits
+from e2eproxy.proxy.outer import MOST_BYTES, bare_answer, bare_refusal, new_id, protected, with_offer
+from e2eproxy.proxy.pipeline import Care
 from e2eproxy.proxy.policy import Outcome, Reach, Reason, Ruling, State, decide
 from e2eproxy.proxy.refusals import refusal
 from e2eproxy.proxy.shapes import Ids
-from e2eproxy.proxy.trim import bare_result, trimmed
-from e2eproxy.proxy.waits import Waits
-from e2eproxy.xmpp import names
-from e2eproxy.xmpp.client_error import error_to_client, stripped
-from e2eproxy.xmpp.spans import BadElement, Span, read
-from e2eproxy.xmpp.stanza import Stanza, build, element, escape_text
+from e2eproxy.proxy.trim import trimmed
+from e2eproxy.proxy.waits import Waits as DiscoveryWaits
+from e2eproxy.trust.values import HeldStanza, SentId
+from e2eproxy.xmpp.client_error import error_to_client
+from e2eproxy.xmpp.jid import prepared
+from e2eproxy.xmpp.spans import BadElement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Sequence
 
     from e2eproxy.proxy.classify import Classified, Scene
     from e2eproxy.proxy.desk import Desk
     from e2eproxy.proxy.holding import Lines
+    from e2eproxy.proxy.ids import Opened
     from e2eproxy.proxy.lane import Lane
+    from e2eproxy.proxy.notes import Note
     from e2eproxy.proxy.pipeline import Ways
+    from e2eproxy.proxy.rules import Resolved
+    from e2eproxy.proxy.unacknowledged import Unacknowledged
     from e2eproxy.xmpp.jid import JID
+    from e2eproxy.xmpp.stanza import Stanza
 
-#: Bytes a stanza may have when it leaves, encrypted: ejabberd's and Prosody's own limit for clients.
-MOST_BYTES: Final = 256 * 1024
-#: Policy's kinds as methods call them in their traits.
-_METHOD_KIND: Final = {
-    Kind.CHAT: "chat",
-    Kind.SELF: "chat",
-    Kind.BODYLESS: "bodyless",
-    Kind.GROUP_CHAT: "groupchat",
-    Kind.MUC_PRIVATE: "muc-private",
-    Kind.DIRECTED_PRESENCE: "directed-presence",
-    Kind.IQ: "iq",
-    Kind.IQ_RESULT: "iq",
-}
 _IN_SESSION: Final = frozenset((Reach.LIVE, Reach.FINISHED))
-_NOT_KEPT: Final = "".join(
-    (
-        "<private xmlns='urn:xmpp:carbons:2'/>",
-        f"<no-copy xmlns='{HINTS}'/>",
-        f"<no-permanent-store xmlns='{HINTS}'/>",
-    )
-).encode()
-_KEPT: Final = f"<store xmlns='{HINTS}'/>".encode()
 
 
 @define(eq=False)
@@ -71,20 +59,31 @@ class Outgoing:
     stanza: Stanza
     found: Classified
     contact: JID
+    #: The stanza that was delivered decrypted and that this one answers.
+    answers: Opened | None = None
     lanes: list[Lane] = field(factory=list)
+    lane: Lane | None = None
     asked: bool = False
     #: What methods that declined it asked to have added if it leaves in clear: text behind its body, and elements.
     offer: str = ""
     adds: bytes = b""
     again: bool = False
     required: bool = False
+    #: Whether it is stored among the held ones, or will be before anything later of it is.
+    held: bool = False
+    #: What a method made of it, ready to leave, by the order of the method's effects; with the outer id.
+    made: list[tuple[bytes, str]] = field(factory=list)
+    #: Why it cannot leave although a method made something: condition and text.
+    fault: tuple[str, str] | None = None
 
 
 class OutgoingStanzas:
     """The outbound half of a guard.
 
     *now*: seconds, for waiting. *schedule(seconds, function)* calls back later. *scene* says what is known when a stanza
-    is classified.
+    is classified, *nodes* which disco nodes a contact announced. *safe* is called when nothing is ``exposed`` any more.
+    *taken* gets what is for the proxy itself and returns the answer, *wanted* is told to whom a text is about to go.
+    *may_offer* says whether a contact may learn from a text in clear that we could encrypt: one that gets our presence.
     """
 
     def __init__(
@@ -92,39 +91,98 @@ class OutgoingStanzas:
         desk: Desk,
         ways: Ways,
         lines: Lines[Outgoing],
+        unacknowledged: Unacknowledged,
         *,
         scene: Callable[[], Scene],
+        nodes: Callable[[JID], Collection[str]],
         now: Callable[[], float],
         schedule: Callable[[float, Callable[[], None]], None],
+        safe: Callable[[], None],
+        taken: Callable[[Outgoing], bytes | None],
+        wanted: Callable[[JID], None],
+        may_offer: Callable[[JID], bool],
     ) -> None:
         self._desk = desk
         self._ways = ways
         self._lines = lines
         self._scene = scene
+        self._nodes = nodes
         self._now = now
         self._schedule = schedule
-        self._waits = Waits()
+        self._safe = safe
+        self._taken = taken
+        self._wanted = wanted
+        self._may_offer = may_offer
+        self._waits = DiscoveryWaits()
         self._under_way: dict[Ref, Outgoing] = {}
+        # What leaves as soon as the store knows of it.
+        self._leaving: set[Ref] = set()
+        # What neither server nor store nor client has yet.
+        self._exposed: set[Ref] = set()
+        self._unacknowledged = unacknowledged
+
+    @property
+    def exposed(self) -> bool:
+        """Whether a stanza is in memory only: nothing later of the client's may leave before it is safe (law 4)."""
+        return bool(self._exposed)
 
     def take(self, stanza: Stanza) -> bytes | None:
         """Take a stanza of the client; return it if it leaves as it came and at once, else None."""
+        scene = self._scene()
         try:
-            found = classify(stanza.tree, self._scene())
+            tree = stanza.tree
         except BadElement as error:
-            self._ways.to_client(_bare_refusal(stanza, str(error)))
+            self._ways.to_client(bare_refusal(stanza, str(error)))
             return None
-        own = self._scene().own
-        item = Outgoing(Ref(uuid4().hex), stanza, found, (found.to or own).bare)
+        found = classify(tree, scene, self._ids(prepared(stanza.to) or scene.own))
+        contact = (found.to or scene.own).bare
+        answers = self._desk.opened.answered_by(contact, tree) if KINDS[found.kind].answer else None
+        item = Outgoing(Ref(uuid4().hex), stanza, found, contact, answers)
         if not self._lines.standing(Direction.OUT, item.contact):
             ruling = self._ruling(item)
             if ruling.outcome is Outcome.PASS:
                 self._used(item, ruling)
                 return stanza.raw
-        if self._lines.join(Direction.OUT, item.contact, item, len(stanza.raw), self._now()):
-            self.go_on(item.contact)
-        else:
+        if not self._lines.join(Direction.OUT, item.contact, item, len(stanza.raw), self._now()):
             self._give_back(item, "resource-constraint", f"Not sent: {NO_ROOM}.")
+            return None
+        self._exposed.add(item.ref)
+        self.go_on(item.contact)
+        if item.ref in self._exposed and item.ref not in self._under_way and item.ref not in self._leaving:
+            self._hold(item)
         return None
+
+    def _ids(self, contact: JID, outer: str | None = None) -> Ids:
+        return Ids(outer=outer, of_peer=self._desk.seen(contact), nodes=self._nodes(contact))
+
+    def _hold(self, item: Outgoing) -> None:
+        """Store *item*, which has to wait."""
+        item.held = True
+        noting = self._desk.cabinet.note(Waits(held=self._as_held(item)))
+        noting.addCallbacks(lambda _: self._is_safe(item), lambda _: self._not_stored(item))
+
+    def _as_held(self, item: Outgoing) -> HeldStanza:
+        cabinet = self._desk.cabinet
+        return HeldStanza(
+            account=str(cabinet.account),
+            contact=str(item.contact),
+            reference=item.ref,
+            stanza=item.stanza.standalone(),
+            held_at=cabinet.now(),
+        )
+
+    def _not_stored(self, item: Outgoing) -> None:
+        """Give back a stanza that has to wait and cannot be stored, unless a method has it: that will fail as well."""
+        item.held = False
+        if item.ref in self._exposed and self._lines.remove(Direction.OUT, item.contact, item):
+            self._give_back(item, "internal-server-error", "Not sent: the store could not be written to.")
+            self.go_on(item.contact)
+
+    def _is_safe(self, item: Outgoing) -> None:
+        if item.ref in self._exposed:
+            self._exposed.discard(item.ref)
+            if not self._exposed:
+                self._safe()
 
     def go_on(self, contact: JID) -> None:
         """Let the stanzas to *contact* have their turn, as far as they need not wait."""
@@ -143,37 +201,60 @@ class OutgoingStanzas:
         )
 
     def undeliverable(self, item: Outgoing) -> None:
-        """Give back a stanza that is still here when the stream ends."""
-        self._give_back(item, "recipient-unavailable", "Not sent: the connection ended first.")
+        """Give back a stanza that is still here when the stream ends, or report it if the client has gone."""
+        made = [outer for _, outer in item.made]
+        if self._ways.client_there:
+            self._give_back(item, "recipient-unavailable", "Not sent: the connection ended first.")
+            if made:
+                self._desk.cabinet.settled(sent=made)
+        else:
+            text = leftovers.unsent(item.stanza, str(item.contact), self._desk.cabinet.now())
+            self._desk.cabinet.report(text, held=[item.ref] if item.held else [], sent=made)
+            self._is_safe(item)
 
     # -- policy --------------------------------------------------------------------------------------------------------
 
     def _ruling(self, item: Outgoing) -> Ruling:
-        room = item.found.kind in {Kind.GROUP_CHAT, Kind.MUC_PRIVATE}
-        resolved = self._desk.resolved(item.found.contact, room=room)
+        resolved = self._desk.resolved(item.found)
         if not item.asked:
             item.lanes = self._desk.order(resolved)
             item.asked = True
-        kind = _METHOD_KIND.get(item.found.kind, "")
-        able = [lane for lane in item.lanes if kind in lane.harness.method.traits.kinds]
-        memory = self._desk.memory(item.contact)
-        state = State(
-            reach=self._desk.reach(able, item.found.to or item.contact) if able else Reach.NONE,
-            carries=bool(able) or not item.lanes,
-            sticky=memory.sticky,
-            cleared=memory.cleared,
-            waited=self._waits.over(item.contact, resolved.when, self._now()),
-        )
+        state = self._state(item, resolved)
         without = evolve(state, reach=Reach.NONE, carries=True)
         item.required = decide(item.found.kind, resolved.when, without).outcome is not Outcome.PASS
         return decide(item.found.kind, resolved.when, state)
+
+    def _state(self, item: Outgoing, resolved: Resolved) -> State:
+        peer = item.found.to or item.contact
+        able = self._able(item)
+        lanes = able or [lane for lane in item.lanes if self._counts(lane, peer)]
+        memory = self._desk.memory(item.contact)
+        return State(
+            reach=self._desk.reach(lanes, peer) if lanes else Reach.NONE,
+            carries=bool(able) or not lanes,
+            sticky=memory.sticky,
+            cleared=memory.cleared,
+            waited=self._waits.over(item.contact, resolved.when, self._now()),
+            answers_decrypted=item.answers is not None,
+        )
+
+    def _able(self, item: Outgoing) -> list[Lane]:
+        kind = METHOD_KINDS.get(item.found.kind, "")
+        return [lane for lane in item.lanes if kind in lane.harness.method.traits.kinds]
+
+    def _counts(self, lane: Lane, peer: JID) -> bool:
+        """Whether a method that cannot carry this kind still says that the contact writes encrypted.
+
+        One that announces nothing counts as possible for everybody, which says nothing before there is a session.
+        """
+        return bool(lane.harness.method.traits.features) or self._desk.reach([lane], peer) in _IN_SESSION
 
     def _try(self, item: Outgoing) -> None:
         ruling = self._ruling(item)
         match ruling.outcome:
             case Outcome.PASS:
                 self._used(item, ruling)
-                self._leave(item, self._offered(item))
+                self._leave(item, with_offer(item.stanza, item.offer, item.adds))
             case Outcome.PROTECT:
                 self._protect(item)
             case Outcome.HOLD | Outcome.WAIT:
@@ -181,17 +262,20 @@ class OutgoingStanzas:
             case Outcome.TRIM | Outcome.BARE:
                 self._reduced(item, ruling)
             case Outcome.TAKE:
-                self._finish(
-                    item, self._error(item, "service-unavailable", "Not sent: this address is the proxy's.")
-                )
+                self._finish(item, self._taken(item))
             case _:
                 self._refuse(item, ruling)
 
     def _protect(self, item: Outgoing) -> None:
-        kind = _METHOD_KIND[item.found.kind]
-        lane = next(lane for lane in item.lanes if kind in lane.harness.method.traits.kinds)
+        before = self._desk.sent_before(
+            item.found.to or item.contact, item.stanza.id, item.stanza.raw, self._desk.cabinet.now()
+        )
+        if before is not None and before.outer is not None:
+            self._again(item, before, before.outer)
+            return
         self._under_way[item.ref] = item
-        lane.tell(
+        item.lane = self._able(item)[0]
+        item.lane.tell(
             Outbound(
                 ref=item.ref,
                 own=self._scene().own,
@@ -203,29 +287,33 @@ class OutgoingStanzas:
         )
 
     def _wait(self, item: Outgoing) -> None:
-        setting = self._desk.resolved(item.found.contact).when
+        setting = self._desk.resolved(item.found).when
         self._waits.begin(item.contact, self._now())
         self._lines.wait(Direction.OUT, item.contact, "it is found out what the contact can read")
         left = self._waits.until(item.contact, setting) - self._now()
         self._schedule(max(left, 0.0), lambda: self.retry(item.contact))
+        self._wanted(item.found.to or item.contact)
+
+    def appeared(self, contact: JID) -> None:
+        """Take note that *contact* came online: it may be with another client, which is worth another wait."""
+        self._waits.presence_session_began(contact.bare)
 
     def _reduced(self, item: Outgoing, ruling: Ruling) -> None:
-        tree, found = item.stanza.tree, item.found
-        outer = _new_id() if item.stanza.id is not None and item.stanza.kind == "message" else item.stanza.id
+        outer = None if item.stanza.id is None else new_id()
         if ruling.outcome is Outcome.BARE:
-            address = {"to": item.stanza.to, "stanza_id": item.stanza.id}
-            error = item.stanza.type == "error"
-            raw: bytes | None = stripped(item.stanza, **address) if error else bare_result(**address)
+            raw: bytes | None = bare_answer(item.stanza, item.answers, self._desk.seen(item.contact))
         else:
-            raw = trimmed(tree, found, Ids(outer=outer))
+            tree = self._desk.opened.naming_outer(item.contact, item.stanza.tree)
+            raw = trimmed(tree, item.found, self._ids(item.contact, outer))
+            if raw is not None and outer is not None:
+                self._desk.pairs.note(outer, Pair(item.stanza.id, item.contact, item.stanza))
         if raw is None:
             self._refuse(item, evolve(ruling, outcome=Outcome.REFUSE, reason=Reason.NOTHING_LEFT))
         else:
             self._leave(item, raw)
 
     def _refuse(self, item: Outgoing, ruling: Ruling) -> None:
-        whom = str(item.contact)
-        words = refusal(item.found.kind, ruling, whom)
+        words = refusal(item.found.kind, ruling, str(item.contact))
         self._finish(item, self._error(item, words.condition, words.text))
 
     def _used(self, item: Outgoing, ruling: Ruling) -> None:
@@ -234,6 +322,66 @@ class OutgoingStanzas:
 
     # -- what a method made of it -------------------------------------------------------------------------------------
 
+    def prepare(self, lane: Lane, event: Outbound, effects: Sequence[e.Effect]) -> Sequence[Note]:
+        """Make ready what *lane* decided about a stanza; return what has to be durable before ``outcome`` does it."""
+        item = self._under_way.get(event.ref)
+        if item is None:
+            return ()
+        item.made, item.fault = [], None
+        sends = [one for one in effects if isinstance(one, e.Send) and one.ref == event.ref]
+        if sends:
+            return self._made(lane, item, sends)
+        waits = any(isinstance(one, e.Hold) and one.ref == event.ref for one in effects)
+        if not waits or item.held:
+            return ()
+        item.held = True
+        return (Waits(held=self._as_held(item)),)
+
+    def _made(self, lane: Lane, item: Outgoing, sends: Sequence[e.Send]) -> Sequence[Note]:
+        view = self._desk.views[lane.name]
+        traits = lane.harness.method.traits
+        if not all(view.usable(item.contact, key) for send in sends for key in send.keys):
+            words = refusal(
+                item.found.kind, Ruling(outcome=Outcome.REFUSE, reason=Reason.KEY), str(item.contact)
+            )
+            item.fault = (words.condition, words.text)
+            return ()
+        tree = self._desk.opened.naming_outer(item.contact, item.stanza.tree)
+        for send in sends:
+            outer = new_id()
+            try:
+                raw = protected(traits, item.stanza, tree, send, self._ids(item.contact, outer))
+            except BadElement:
+                item.fault = (
+                    "internal-server-error",
+                    f"Not sent: the encryption method {lane.name} made what is no XML; this is a bug of the method.",
+                )
+                break
+            if len(raw) > MOST_BYTES:
+                item.fault = (
+                    "policy-violation",
+                    f"Not sent: encrypted it has {len(raw)} bytes, and servers take at most {MOST_BYTES}.",
+                )
+                break
+            item.made.append((raw, outer))
+        if item.fault is not None:
+            item.made = []
+        return [self._leaves(item, raw, outer) for raw, outer in item.made]
+
+    def _leaves(self, item: Outgoing, raw: bytes | None, outer: str) -> Leaves:
+        cabinet = self._desk.cabinet
+        sent = SentId(
+            account=str(cabinet.account),
+            outer_id=outer,
+            client_id=item.stanza.id,
+            to=str(item.found.to or item.contact),
+            sent_at=cabinet.now(),
+            original=item.stanza.standalone(),
+            outer=raw,
+        )
+        self._unacknowledged.note(sent, item.stanza.raw)
+        return Leaves(sent=sent, stanza=item.stanza.raw, held=item.ref if item.held else None)
+
     def outcome(self, lane: Lane, event: Outbound, effect: e.Effect) -> bool:
         """Do what *lane* decided about a stanza in this guard's care; return whether *effect* was such a thing."""
         item = self._under_way.get(event.ref)
@@ -241,11 +389,12 @@ class OutgoingStanzas:
             return False
         match effect:
             case e.Send():
-                self._send(lane, item, effect)
+                self._send(item)
             case e.Hold(why=why):
                 del self._under_way[item.ref]
                 item.again = True
                 self._lines.wait(Direction.OUT, item.contact, why)
+                self._is_safe(item)
             case e.Return(condition=condition, why=why):
                 self._finish(item, self._error(item, condition, f"Not sent. {why}"))
             case e.Decline(why=why) if self._desk.reach([lane], item.found.to or item.contact) in _IN_SESSION:
@@ -254,113 +403,97 @@ class OutgoingStanzas:
             case e.Decline(offer=offer, adds=adds):
                 del self._under_way[item.ref]
                 item.lanes.remove(lane)
-                item.offer = item.offer or offer
+                if self._may_offer(item.contact):
+                    item.offer = item.offer or offer
                 item.adds += adds
                 self._try(item)
             case _:
                 return False
         return True
 
-    def _send(self, lane: Lane, item: Outgoing, send: e.Send) -> None:
-        view = self._desk.views[lane.name]
-        if not all(view.usable(item.contact, key) for key in send.keys):
-            self._refuse(item, Ruling(outcome=Outcome.REFUSE, reason=Reason.KEY))
-            return
-        try:
-            raw = _protected(lane, item.stanza, send)
-        except BadElement:
-            why = f"Not sent: the encryption method {lane.name} made what is no XML; this is a bug of the method."
-            self._finish(item, self._error(item, "internal-server-error", why))
-            return
-        if len(raw) > MOST_BYTES:
-            why = f"Not sent: encrypted it has {len(raw)} bytes, and servers take at most {MOST_BYTES}."
-            self._finish(item, self._error(item, "policy-violation", why))
+    def _send(self, item: Outgoing) -> None:
+        if item.fault is not None:
+            condition, text = item.fault
+            self._finish(item, self._error(item, condition, text))
             return
         if item.found.kind in {Kind.CHAT, Kind.SELF}:
             self._desk.remember(item.contact, sticky.text_encrypted(self._desk.memory(item.contact)))
-        self._ways.to_server(raw)
+        raw, outer = item.made.pop(0)
+        self._desk.pairs.note(outer, Pair(item.stanza.id, item.contact, item.stanza))
+        self._ways.to_server(raw, Care(stanza=item.stanza, outer_id=outer))
 
-    def settle(self, ref: Ref) -> None:
-        """Take note that a method has said all it has to say about a stanza: unless it waits, the next one's turn."""
+    def _again(self, item: Outgoing, before: SentId, raw: bytes) -> None:
+        """Send what was sent before and may not have arrived as the very same bytes, so that nobody reads it twice."""
+        sent = evolve(before, sent_at=self._desk.cabinet.now(), acknowledged=False)
+        self._unacknowledged.note(sent, item.stanza.raw)
+        self._desk.pairs.note(sent.outer_id, Pair(item.stanza.id, item.contact, item.stanza))
+        note = Leaves(sent=sent, stanza=item.stanza.raw, held=item.ref if item.held else None)
+        self._leave_noted(item, raw, note)
+
+    def settle(self, lane: Lane, ref: Ref) -> None:
+        """Take note that *lane* has said all it has to say about a stanza: unless it waits, the next one's turn."""
         item = self._under_way.get(ref)
-        if item is not None:
+        if item is not None and item.lane is lane:
+            item.held = False  # what was sent is held no more: that was part of the transaction
             self._finish(item, None)
-
-    def _offered(self, item: Outgoing) -> bytes:
-        """Return the stanza that leaves in clear, with a method's offer behind its text."""
-        body = item.stanza.child(BODY)
-        if item.adds:
-            return self._offer_behind(item, item.stanza.changed(item.stanza.appended(item.adds)))
-        return item.stanza.raw if not item.offer or body is None else self._offer_behind(item, item.stanza)
-
-    def _offer_behind(self, item: Outgoing, stanza: Stanza) -> bytes:
-        body = stanza.child(BODY)
-        if not item.offer or body is None:
-            return stanza.raw
-        start, end = (
-            body.start_tag.removesuffix(b"/>").removesuffix(b">"),
-            b"</" + _tag(body.start_tag) + b">",
-        )
-        text = escape_text(body.text + item.offer).encode()
-        return stanza.replaced({body: start + b">" + text + end})
 
     # -- the ways it ends ---------------------------------------------------------------------------------------------
 
     def _leave(self, item: Outgoing, raw: bytes) -> None:
-        self._ways.to_server(raw)
-        self._finish(item, None)
+        """Let *raw*, which policy cleared, leave; if the stanza was held, the store has to know first."""
+        if not item.held:
+            self._ways.to_server(raw, Care(stanza=item.stanza))
+            self._finish(item, None)
+            return
+        # Not to be sent again as it is: policy may say otherwise by then.
+        self._leave_noted(item, raw, self._leaves(item, None, item.ref))
+
+    def _leave_noted(self, item: Outgoing, raw: bytes, note: Leaves) -> None:
+        self._leaving.add(item.ref)
+        outer = note.sent.outer_id
+        item.made = [(raw, outer)]
+
+        def noted(_: object) -> None:
+            if item.ref in self._leaving:
+                item.held, item.made = False, []
+                self._ways.to_server(raw, Care(stanza=item.stanza, outer_id=outer))
+                self._finish(item, None)
+
+        def failed(_: object) -> None:
+            item.made = []
+            self._unacknowledged.forget(outer)
+            if item.ref in self._leaving:
+                text = "Not sent: the store could not be written to."
+                self._finish(item, self._error(item, "internal-server-error", text))
+
+        self._desk.cabinet.note(note).addCallbacks(noted, failed)
 
     def _finish(self, item: Outgoing, to_client: bytes | None) -> None:
         if to_client is not None:
             self._ways.to_client(to_client)
-        self._under_way.pop(item.ref, None)
+        self._forget(item)
         self._lines.done(Direction.OUT, item.contact)
+        self._let_go(item)
         self.go_on(item.contact)
+
+    def _forget(self, item: Outgoing) -> None:
+        self._under_way.pop(item.ref, None)
+        self._leaving.discard(item.ref)
+
+    def _let_go(self, item: Outgoing) -> None:
+        """The client has *item* back, or the server has it."""
+        if item.held:
+            item.held = False
+            self._desk.cabinet.settled(held=[item.ref])
+        self._is_safe(item)
 
     def _give_back(self, item: Outgoing, condition: str, text: str) -> None:
         """Give back a stanza that stands in no line."""
+        self._forget(item)
         raw = self._error(item, condition, text)
         if raw is not None:
             self._ways.to_client(raw)
+        self._let_go(item)
 
     def _error(self, item: Outgoing, condition: str, text: str) -> bytes | None:
         return error_to_client(item.stanza, condition, text, own=str(self._scene().own))
-
-
-def _protected(lane: Lane, stanza: Stanza, send: e.Send) -> bytes:
-    """Return the outer stanza: what is allowed outside, written anew, and the method's payload."""
-    traits = lane.harness.method.traits
-    outer = _new_id()
-    beside = split(stanza.tree.children, Carries(traits.carries.value), Ids(outer=outer)).outside
-    payload = {span.name for span in _elements(send.payload)}
-    content = (
-        b"".join(raw for raw in beside if not {span.name for span in _elements(raw)} & payload) + send.payload
-    )
-    if stanza.kind == "message":
-        content += _KEPT if send.lasting else _NOT_KEPT
-        if traits.wire.eme and (EME + names.SEPARATOR).encode() not in content:
-            content += element("encryption", {"xmlns": EME, "namespace": traits.wire.eme})
-    attributes = {"to": str(send.to), "type": stanza.type, "id": outer}
-    return build(stanza.kind, attributes, content)
-
-
-def _elements(raw: bytes) -> tuple[Span, ...]:
-    """Return the elements in *raw*, which we or a method made. Raises BadElement if it is none of the door's payloads."""
-    return read(b"<p xmlns='" + names.CLIENT.encode() + b"'>" + raw + b"</p>").children
-
-
-def _bare_refusal(stanza: Stanza, why: str) -> bytes:
-    """Return the error for a stanza that cannot be read, and so not be quoted."""
-    content = element("not-acceptable", {"xmlns": names.STANZA_ERRORS}) + element(
-        "text", {"xmlns": names.STANZA_ERRORS}, escape_text(f"Not sent: {why}").encode()
-    )
-    attributes = {"from": stanza.to, "id": stanza.id, "type": "error"}
-    return build(stanza.kind, attributes, element("error", {"type": "modify", "code": "406"}, content))
-
-
-def _tag(start_tag: bytes) -> bytes:
-    return start_tag[1:].rstrip(b"/>").split(maxsplit=1)[0]
-
-
-def _new_id() -> str:
-    return uuid4().hex

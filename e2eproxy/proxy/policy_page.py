@@ -21,12 +21,13 @@ from e2eproxy.trust.values import Decision
 from e2eproxy.xmpp import names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _MARKED: Final = re.compile(r"<!-- table: ([a-z-]+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
@@ -37,7 +38,7 @@ def _word(treatment: Treatment) -> str:
 
 def kinds() -> str:
     """Return the kinds table."""
-    return _table(
+    return table(
         ["kind", "what it is", "whose setting", *(setting.value for setting in Setting), "sticky", "answer"],
         (
             [
@@ -55,12 +56,12 @@ def kinds() -> str:
 
 def treatments() -> str:
     """Return what each treatment is."""
-    return _table(["treatment", "the stanza is"], ([_word(one), one.value] for one in Treatment))
+    return table(["treatment", "the stanza is"], ([_word(one), one.value] for one in Treatment))
 
 
 def visible() -> str:
     """Return what the server sees in clear even under ``require``: the rows that are marked server-visible."""
-    return _table(
+    return table(
         ["kind", "what the server sees"],
         ([f"`{kind.value}`", row.visible] for kind, row in KINDS.items() if row.visible),
     )
@@ -69,7 +70,7 @@ def visible() -> str:
 def outcomes() -> str:
     """Return what each treatment comes to."""
     asked = [one for one in Treatment if one not in policy.ALWAYS and one is not Treatment.REFUSE]
-    return _table(
+    return table(
         ["the best method is", *map(_word, asked)],
         ([way.value, *(_cell(treatment, way) for treatment in asked)] for way in policy.Way),
     )
@@ -81,7 +82,7 @@ def _cell(treatment: Treatment, way: policy.Way) -> str:
 
 
 def _allowed(rows: Iterable[Allowed]) -> str:
-    return _table(
+    return table(
         ["element", "namespace", "attributes", "text", "children", "why"],
         (
             [
@@ -114,7 +115,7 @@ def requests() -> str:
 
 def systems() -> str:
     """Return the systems that are recognised in what a client sends."""
-    return _table(
+    return table(
         ["system", "namespace", "recognised by"],
         (
             [
@@ -129,7 +130,7 @@ def systems() -> str:
 
 def keys() -> str:
     """Return which keys each setting of the second axis uses."""
-    return _table(
+    return table(
         ["key is", *(whom.value for whom in Whom)],
         ([one.value, *("used" if USABLE[whom, one] else "refused" for whom in Whom)] for one in Decision),
     )
@@ -137,7 +138,7 @@ def keys() -> str:
 
 def refused() -> str:
     """Return the sentences of refusals."""
-    return _table(["reason", "sentence"], ([one.value, refusals.TEXTS[one]] for one in policy.Reason))
+    return table(["reason", "sentence"], ([one.value, refusals.TEXTS[one]] for one in policy.Reason))
 
 
 TABLES: Final[dict[str, Callable[[], str]]] = {
@@ -154,9 +155,9 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
 }
 
 
-def renewed(page: str) -> str:
-    """Return *page* with each marked table made anew. Raises KeyError for a mark of no table."""
-    return _MARKED.sub(lambda found: f"<!-- table: {found[1]} -->\n{TABLES[found[1]]()}<!-- end -->", page)
+def renewed(page: str, tables: Mapping[str, Callable[[], str]] = TABLES) -> str:
+    """Return *page* with each marked one of *tables* made anew. Raises KeyError for a mark of no table."""
+    return _MARKED.sub(lambda found: f"<!-- table: {found[1]} -->\n{tables[found[1]]()}<!-- end -->", page)
 
 
 def main(path: str) -> None:

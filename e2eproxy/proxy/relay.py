@@ -1,11 +1,13 @@
 """What becomes of each element between a client's open stream and its server's.
 
 Sans-IO: framed elements in, bytes on the two ways out. Keeps law 1 (only what ``nonzas`` clears or the pipeline
-returns goes to the server) and law 2 (what nobody had to change goes on as it came).
+returns goes to the server), law 2 (what nobody had to change goes on as it came) and law 4 (each stanza to the server
+is entered in the ledger, and the pipeline hears what became of it).
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from twisted.logger import Logger
@@ -13,13 +15,19 @@ from twisted.logger import Logger
 from e2eproxy.errors import StreamError
 from e2eproxy.proxy import nonzas
 from e2eproxy.proxy.excess import replacement
-from e2eproxy.proxy.login import Login
+from e2eproxy.proxy.ledger import Ledger
+from e2eproxy.proxy.login import Account, Login
+from e2eproxy.proxy.pipeline import NO_CARE, Care, Kept
 from e2eproxy.xmpp import features, names
 from e2eproxy.xmpp.pieces import Element, Part
+from e2eproxy.xmpp.stream_management import QueueFull, StreamManagement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from twisted.internet.interfaces import IReactorTime
+
+    from e2eproxy.proxy.legs import Reading
     from e2eproxy.proxy.pipeline import Pipeline, Ways
     from e2eproxy.proxy.way import Way
 
@@ -29,7 +37,8 @@ _STANZAS: Final = names.STANZAS
 class Relay:
     """The elements of one session.
 
-    *domain*: the prepared domain the server was verified for. *on_stream_error* is given the server's stream error.
+    *domain*: the prepared domain the server was verified for. *reading*: the client's. *on_stream_error* is given the
+    server's stream error, *on_broken* what ends the server's stream when time has passed.
     """
 
     _log = Logger()
@@ -40,19 +49,30 @@ class Relay:
         client: Way,
         server: Way,
         make_pipeline: Callable[[Ways], Pipeline],
-        on_stream_error: Callable[[Element], None],
         *,
+        clock: IReactorTime,
+        reading: Reading,
+        on_stream_error: Callable[[Element], None],
+        on_broken: Callable[[StreamError], None],
         number: int,
     ) -> None:
         self._client = client
         self._server = server
+        self._reading = reading
         self._make_pipeline = make_pipeline
         self._on_stream_error = on_stream_error
         self._number = number
         # None until the server has bound an account.
         self._pipeline: Pipeline | None = None
+        self._ledger = Ledger(clock, server.send, reading, on_broken, number=number)
         self._replacing = False
+        self._client_there = True
+        # Whether stanzas go to the server as ever; our end of its stream may be open for longer.
+        self._open = True
+        self._ended = False
+        # Whether the pipeline was told that the session is over, and whether it knows what became of all that was sent.
         self._closed = False
+        self._settled = False
         self.login = Login(domain)
 
     @property
@@ -60,19 +80,111 @@ class Relay:
         """Whether the server has bound an account, so that stanzas go through the pipeline."""
         return self._pipeline is not None
 
-    def to_server(self, raw: bytes) -> None:
-        """Send whole stanzas of the pipeline's own to the server."""
-        self._server.send(raw)
+    # -- the pipeline's ways -------------------------------------------------------------------------------------
+
+    @property
+    def client_there(self) -> bool:
+        """Whether what is sent to the client now can still get to it."""
+        return self._client_there
+
+    def to_server(self, raw: bytes, care: Care = NO_CARE) -> None:
+        """Send one whole stanza to the server, or tell the pipeline that it was refused."""
+        if self._open:
+            try:
+                self._ledger.send(raw, care)
+            except QueueFull:
+                self._refuse(care)
+        elif not self._ended and care is NO_CARE:
+            self._server.send(raw)
+        else:
+            self._refuse(care)
 
     def to_client(self, raw: bytes) -> None:
-        """Send whole stanzas of the pipeline's own to the client."""
-        self._client.send(raw)
+        """Send whole stanzas of the pipeline's own to the client, while it is there."""
+        if self._client_there:
+            self._client.send(raw)
 
-    def close(self, *, orderly: bool) -> None:
+    def pause_client(self) -> None:
+        """Read no more of the client, for the pipeline."""
+        self._reading.hold("pipeline")
+
+    def resume_client(self) -> None:
+        """Take back ``pause_client``."""
+        self._reading.release("pipeline")
+
+    def _refuse(self, care: Care) -> None:
+        if self._pipeline is not None:
+            self._pipeline.refused(care)
+
+    # -- endings -------------------------------------------------------------------------------------------------
+
+    @property
+    def waits(self) -> bool:
+        """Whether the server may still say what of the stanzas sent it has taken."""
+        return self._ledger.in_use and self.bound and not self._settled
+
+    def client_gone(self) -> None:
+        """Take note that nothing gets to the client any more."""
+        self._client_there = False
+
+    def end(self, raw: bytes) -> None:
+        """End the stream to the server with *raw*, once, behind all that has still to be said."""
+        if self._ended:
+            return
+        self._close(orderly=True)
+        self._open = False
+        self._ended = True
+        said = self._ledger.closing()
+        if said:
+            self._server.send(said)
+        self._server.send(raw)
+
+    @property
+    def ended(self) -> bool:
+        """Whether our end of the stream to the server is closed."""
+        return self._ended
+
+    def server_ended(self) -> None:
+        """Take note that the server has ended its stream in good order.
+
+        If that answers our end, it has read all we sent.
+        """
+        if not self._ended:
+            self._settle(orderly=True)
+        elif not self._settled:
+            self._settled = True
+            self._acknowledge(self._ledger.over())
+
+    def server_lost(self) -> None:
+        """Take note that the server's stream is over in any other way: what it has not acknowledged is lost."""
+        self._settle(orderly=False)
+
+    def _settle(self, *, orderly: bool) -> None:
+        if self._pipeline is None or self._settled:
+            return
+        self._settled = True
+        # Nothing would be known of what is still sent.
+        self._open = self._open and not self._ledger.in_use
+        if self._client.inside_element:
+            # Nothing but the rest of that element could go there, and that will not come.
+            self._client_there = False
+        items = self._ledger.over()
+        if not self._client_there:
+            self._close(orderly=orderly)
+        if items:
+            self._log.warn("{n}: {count} stanzas were not acknowledged", n=self._number, count=len(items))
+            self._pipeline.lost(items)
+        self._close(orderly=orderly)
+
+    def _close(self, *, orderly: bool) -> None:
         """Let the pipeline end: what it gives back goes to the client before the end of its stream."""
         if self._pipeline is not None and not self._closed:
             self._closed = True
             self._pipeline.closed(orderly=orderly)
+
+    def _acknowledge(self, items: Sequence[Care]) -> None:
+        if items and self._pipeline is not None:
+            self._pipeline.acknowledged(items)
 
     # -- from the client -----------------------------------------------------------------------------------------
 
@@ -82,13 +194,13 @@ class Relay:
         Raises StreamError for one that ends the client's stream with an error.
         """
         if self._pipeline is not None and element.name in _STANZAS:
-            raw = self._pipeline.from_client(element, root)
-            if raw is not None:
-                self._server.send(raw)
+            self._client_stanza(element, root, self._pipeline)
             return True
-        verdict = nonzas.from_client(element.name, authenticated=self.login.authenticated)
+        if self._pipeline is None and self.login.from_client(element, root):
+            self._server.send(element.raw)
+            return True
+        verdict = nonzas.from_client(element.name)
         if isinstance(verdict, nonzas.Pass):
-            self.login.from_client(element, root)
             self._server.send(element.raw)
         elif isinstance(verdict, nonzas.Refuse):
             raise StreamError(verdict.condition, verdict.text)
@@ -100,6 +212,14 @@ class Relay:
             return not verdict.ends
         return True
 
+    def _client_stanza(self, element: Element, root: bytes, pipeline: Pipeline) -> None:
+        if not self._open:
+            pipeline.refused(Care((element, root)))
+            return
+        raw = pipeline.from_client(element, root)
+        if raw is not None:
+            self.to_server(raw, Care((element, root)) if self._ledger.in_use else NO_CARE)
+
     # -- from the server -----------------------------------------------------------------------------------------
 
     def server_element(self, element: Element, root: bytes) -> None:
@@ -110,38 +230,62 @@ class Relay:
         if element.excess is not None:
             self._server_excess(element)
         elif self._pipeline is not None and element.name in _STANZAS:
-            raw = self._pipeline.from_server(element, root)
-            if raw is not None:
-                self._client.send(raw)
+            self._server_stanza(element, root, self._pipeline)
+        elif StreamManagement.concerns(element.name):
+            self._acknowledge(self._ledger.from_server(element))
+            self._ledger.eased()
         elif nonzas.from_server(element.name) == "drop":
             self._left_out(element)
         elif element.name == names.FEATURES:
+            if self.login.authenticated:
+                self._ledger.features(root, element.raw)
             self._client.send(features.shown(root, element.raw))
         elif element.name == names.STREAM_ERROR:
             self._on_stream_error(element)
         else:
-            if self._pipeline is None:
-                self._watch_login(element, root)
+            account = self.login.from_server(element, root) if self._pipeline is None else None
             self._client.send(element.raw)
+            if account is not None:
+                self._bound(account)
 
-    def _watch_login(self, element: Element, root: bytes) -> None:
-        account = self.login.from_server(element, root)
-        if account is not None:
-            self._log.info("{n}: {jid} logged in", n=self._number, jid=account.full_jid)
-            self._pipeline = self._make_pipeline(self)
-            self._pipeline.bound(account)
+    def _server_stanza(self, element: Element, root: bytes, pipeline: Pipeline) -> None:
+        if not self._client_there:
+            # The server has not been told that it arrived, and knows what to do with it.
+            return
+        number = self._ledger.arrived()
+        raw = pipeline.from_server(element, root)
+        if isinstance(raw, Kept):
+            raw.then(partial(self._ledger.handled, number))
+            return
+        if raw is not None:
+            self._client.send(raw)
+        if number:
+            self._ledger.handled(number)
+
+    def _bound(self, account: Account) -> None:
+        """The server said who the client is, and the client has heard it."""
+        self._log.info("{n}: {jid} logged in", n=self._number, jid=account.full_jid)
+        self._ledger.begin()
+        self._pipeline = self._make_pipeline(self)
+        self._pipeline.bound(account)
 
     def _server_excess(self, element: Element) -> None:
         """Relay an element over the limits: unread if nothing must look into it, else what stands for it."""
         if element.name not in _STANZAS:
             self._not_to_be_read(element)
-        elif self._must_see(element):
+            return
+        if not self._client_there:
+            return
+        if self._must_see(element):
             self._send_replacement(element)
         else:
             self._client.send(element.raw)
+        self._ledger.taken()
 
     def server_part(self, part: Part) -> None:
         """Relay a part of an element that is too large to be held."""
+        if not self._client_there:
+            return
         if part.first:
             if part.name not in _STANZAS:
                 self._not_to_be_read(part)
@@ -153,6 +297,8 @@ class Relay:
             self._client.send_part(part.raw, last=part.last)
         elif part.last:
             self._replacing = False
+        if part.last and part.name in _STANZAS:
+            self._ledger.taken()
 
     def _must_see(self, element: Element) -> bool:
         if self._pipeline is not None:
@@ -166,7 +312,7 @@ class Relay:
         if instead.to_client:
             self._client.send(instead.to_client)
         if instead.to_server:
-            self._server.send(instead.to_server)
+            self.to_server(instead.to_server)
 
     def _not_to_be_read(self, element: Element | Part) -> None:
         if nonzas.from_server(element.name) == "pass":

@@ -122,6 +122,23 @@ def resolve(rules: Rules, account: JID, contact: JID | None, *, room: bool = Fal
         return UNREADABLE
 
 
+SPEAKS: Final = "client-speaks"
+"""The setting of an account (or the default) that names the systems its clients speak themselves."""
+
+
+def client_speaks(rules: Rules, account: JID) -> frozenset[str]:
+    """Return the names of the end-to-end systems that the clients of *account* speak themselves; none if nobody knows."""
+    try:
+        for _, owner, key in levels(account, None):
+            scope = Scope.ACCOUNT if owner else Scope.DEFAULT
+            value = rules.settings(owner, scope.value, key).get(SPEAKS)
+            if value is not None:
+                return frozenset(value.split())
+    except LocalError:
+        return frozenset()
+    return frozenset()
+
+
 _STRICTER: Final = (Setting.NEVER, Setting.ACCEPT, Setting.PREFER, Setting.REQUIRE, Setting.UNKNOWN)
 
 

@@ -2,12 +2,12 @@
 
 The order of things: the client's header names the domain, the client is held, the server is reached and checked, the
 client's header goes to it as it came, and from then on both streams are relayed slice by slice. Whatever ends one
-stream ends the other the way a server would: with a stream error that says why, or with the end of the stream.
+stream ends the other the way a server would: with a stream error that says why, or with the end of the stream. A
+server that acknowledges stanzas still has a bounded time for that when its client has gone.
 """
 
 from __future__ import annotations
 
-from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
@@ -15,29 +15,29 @@ from attrs import evolve
 from twisted.logger import Logger
 
 from e2eproxy.errors import StreamError
+from e2eproxy.proxy.dialling import Dialling
 from e2eproxy.proxy.legs import LINGER_SECONDS, ClientLeg, ServerLeg
+from e2eproxy.proxy.life import MOVES, Life, State
 from e2eproxy.proxy.relay import Relay
 from e2eproxy.proxy.way import Way
 from e2eproxy.xmpp import names, stream
 from e2eproxy.xmpp.framer import Framer
 from e2eproxy.xmpp.pieces import Element, End, Header, Limits, Part, Piece, Whitespace
-from e2eproxy.xmpp.redirect import see_other_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twisted.internet.defer import Deferred
-    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
 
     from e2eproxy.proxy.pipeline import Pipeline, Ways
     from e2eproxy.proxy.redirects import Redirects
     from e2eproxy.xmpp.connect import Connector, Upstream
 
+__all__ = ["MOVES", "Session", "State"]
+
 #: Seconds a client may be silent before it is authenticated, while nobody waits for the server.
 SILENCE_SECONDS: Final = 30.0
-#: How often a server may send us on to another host before anything of it is shown.
-MOST_REDIRECTS: Final = 3
 #: A client's longest element before it is authenticated, in bytes.
 BEFORE_LOGIN_BYTES: Final = 16 * 1024
 #: A server's longest element that is held in memory whole, in bytes.
@@ -48,31 +48,11 @@ _BEFORE_LOGIN: Final = Limits(BEFORE_LOGIN_BYTES)
 _SERVER_LIMITS: Final = Limits(SERVER_BYTES, strict=False)
 
 
-class State(Enum):
-    """What a session is doing."""
-
-    AWAITING_HEADER = auto()
-    CONNECTING = auto()
-    RELAYING = auto()
-    ENDING = auto()
-    OVER = auto()
-
-
-#: From each state, the ones that may follow. A server that sends us on is left again before any of it was shown.
-MOVES: Final = {
-    State.AWAITING_HEADER: {State.CONNECTING, State.OVER},
-    State.CONNECTING: {State.RELAYING, State.OVER},
-    State.RELAYING: {State.CONNECTING, State.ENDING, State.OVER},
-    State.ENDING: {State.OVER},
-    State.OVER: set[State](),
-}
-
-
 class Session:
     """One client and its server.
 
     *number* names the session in the log. *refusal*: condition and text for a client that is not to be served.
-    *on_gone* is called once, when the client's connection is gone.
+    *on_gone* is called once, when the client's connection is gone; *on_over* once, when nothing is waited for any more.
     """
 
     _log = Logger()
@@ -88,16 +68,17 @@ class Session:
         number: int,
         refusal: tuple[str, str] | None,
         on_gone: Callable[[Session], None],
+        on_over: Callable[[Session], None],
     ) -> None:
         self._clock = clock
-        self._connector = connector
         self._make_pipeline = make_pipeline
-        self._redirects = redirects
+        self._dialling = Dialling(connector, redirects, self._connected, self.end, number=number)
         self._max_stanza_bytes = max_stanza_bytes
         self._refusal = refusal
         self._on_gone = on_gone
+        self._on_over = on_over
         self.number = number
-        self.state = State.AWAITING_HEADER
+        self._life = Life(clock)
         self.client = ClientLeg(self, clock)
         self._to_client = Way(self.client.write)
         self._from_client = Framer(_BEFORE_LOGIN)
@@ -108,9 +89,10 @@ class Session:
         self._early: list[Piece] = []
         # Whether the client has seen a header of its present stream, so that an error can follow on it.
         self._header_shown = False
+        # Who will say no more, and whether the client has been told the end of its stream.
         self._client_ended = False
         self._server_ended = False
-        self._connecting: Deferred[Upstream] | None = None
+        self._client_told = False
         self._upstream: Upstream | None = None
         self._server: ServerLeg | None = None
         self._to_server = Way(_into_nothing)
@@ -118,8 +100,11 @@ class Session:
         self._server_root = b""
         self._relay: Relay | None = None
         self._held_header: Header | None = None
-        self._times_redirected = 0
-        self._timer: IDelayedCall | None = None
+
+    @property
+    def state(self) -> State:
+        """What the session is doing."""
+        return self._life.state
 
     # -- bytes of the client -------------------------------------------------------------------------------------
 
@@ -128,11 +113,11 @@ class Session:
         if self._refusal is not None:
             self.end(*self._refusal)
             return
-        self._wait(SILENCE_SECONDS, self._client_too_slow)
+        self._life.wait(SILENCE_SECONDS, self._client_too_slow)
 
     def client_sent(self, data: bytes) -> None:
         """Take bytes of the client."""
-        if self._client_ended or self.state is State.OVER:
+        if self._client_ended:
             return
         broken = None
         try:
@@ -166,7 +151,7 @@ class Session:
 
     def _client_pieces(self, pieces: list[Piece]) -> None:
         for at, piece in enumerate(pieces):
-            if self.state is State.OVER:
+            if self._client_ended:
                 return
             if self._client_held:
                 # What came in one go with the header waits; no more is read meanwhile.
@@ -182,10 +167,10 @@ class Session:
     def _client_element(self, element: Element, relay: Relay) -> None:
         goes_on = relay.client_element(element, self._client_root)
         if not goes_on:
-            self._over()
+            self._part()
         elif not relay.login.authenticated:
             # The client has done its part; its clock runs again when the server has answered.
-            self._stop_waiting()
+            self._life.stop_waiting()
 
     def _client_other(self, piece: Piece) -> None:
         if isinstance(piece, Header):
@@ -195,8 +180,7 @@ class Session:
             self._client_ended = True
             self._log.info("{n}: the client ended its stream", n=self.number)
             if self._relay is not None:
-                self._relay.close(orderly=True)
-            self._to_server.send(piece.raw or stream.END)
+                self._relay.end(piece.raw or stream.END)
             self._one_ended()
             return
         self._to_server.send(piece.raw)
@@ -205,28 +189,32 @@ class Session:
         if isinstance(piece, Whitespace):
             return
         if not isinstance(piece, Header):
-            self._over()
+            self._part()
             return
         self._header = piece
         self._client_root = piece.root
         domain = piece.attribute("to")
         if not domain:
             raise StreamError("host-unknown", "The stream header names no server: it has no 'to'.")
-        self._stop_waiting()
+        self._life.stop_waiting()
         self._client_held = True
         self.client.reading.hold("session")
-        self._connect(domain, self._redirects.find(domain))
+        self._life.move(State.CONNECTING)
+        self._dialling.begin(domain)
 
     def client_silenced(self) -> None:
         """The client will send no more; if its stream had not ended, it is as good as gone."""
         if not self._client_ended:
             self._log.info("{n}: the client closed its connection without ending its stream", n=self.number)
-            self._over()
+            self._part()
 
     def client_gone(self, reason: Failure) -> None:
         """The client's connection is gone."""
         self._log.info("{n}: the client is gone ({why})", n=self.number, why=reason.getErrorMessage())
-        self._over()
+        self._client_told = True
+        if self._relay is not None:
+            self._relay.client_gone()
+        self._part()
         self._on_gone(self)
 
     def _client_too_slow(self) -> None:
@@ -236,21 +224,9 @@ class Session:
 
     # -- reaching the server -------------------------------------------------------------------------------------
 
-    def _connect(self, domain: str, redirect: tuple[str, int] | None) -> None:
-        self._move(State.CONNECTING)
-        self._log.debug("{n}: connecting to the server of {domain}", n=self.number, domain=domain)
-        self._connecting = connecting = self._connector.connect(domain, redirect)
-        connecting.addCallbacks(self._connected, self._not_connected)
-        connecting.addErrback(self._our_bug)
-
     def _connected(self, upstream: Upstream) -> None:
-        self._connecting = None
-        if self.state is not State.CONNECTING or self._header is None:
-            upstream.abort()
-            return
-        self._log.info(
-            "{n}: for {domain}: {how}", n=self.number, how=upstream.description, domain=upstream.domain
-        )
+        if self._header is None:
+            raise AssertionError("a server for a client that named none")
         self._upstream = upstream
         self._server = server = ServerLeg(self, self._clock)
         self._to_server = Way(server.write)
@@ -260,37 +236,25 @@ class Session:
             self._to_client,
             self._to_server,
             self._make_pipeline,
-            self._server_error,
+            clock=self._clock,
+            reading=self.client.reading,
+            on_stream_error=self._server_error,
+            on_broken=self._server_broke,
             number=self.number,
         )
-        self._move(State.RELAYING)
+        self._life.move(State.RELAYING)
         upstream.hand_over(server)
         if self._server is server:
             server.feed_from(self.client)
             self.client.feed_from(server)
             self._to_server.send(self._header.raw)
-            self._wait(SILENCE_SECONDS, self._server_too_slow)
-
-    def _not_connected(self, failure: Failure) -> None:
-        self._connecting = None
-        if self.state is not State.CONNECTING:
-            return
-        error = failure.value
-        if not isinstance(error, StreamError):
-            self._our_bug(failure)
-            return
-        self._log.warn("{n}: {text}", n=self.number, text=error.text)
-        self.end(error.condition, error.text)
-
-    def _our_bug(self, failure: Failure) -> None:
-        self._log.failure("{n}: this is a bug in e2eproxy", failure, n=self.number)
-        self.end("internal-server-error", "e2eproxy has failed; its log says how.")
+            self._life.wait(SILENCE_SECONDS, self._server_too_slow)
 
     # -- bytes of the server -------------------------------------------------------------------------------------
 
     def server_sent(self, leg: ServerLeg, data: bytes) -> None:
         """Take bytes of the server behind *leg*."""
-        if leg is not self._server or self._server_ended or self.state is State.OVER:
+        if leg is not self._server or self._server_ended or self._life.state is State.OVER:
             return
         broken = None
         try:
@@ -324,11 +288,13 @@ class Session:
                 return
             self._show_header(self._held_header)
         relay.server_element(element, self._server_root)
+        if self._life.state is not State.RELAYING:
+            return
         if relay.login.authenticated:
-            self._stop_waiting()
+            self._life.stop_waiting()
             self._from_client.limits = Limits(self._max_stanza_bytes)
-        elif self.state is State.RELAYING:
-            self._wait(SILENCE_SECONDS, self._client_too_slow)
+        else:
+            self._life.wait(SILENCE_SECONDS, self._client_too_slow)
 
     def _server_other(self, piece: Piece, relay: Relay) -> None:
         if isinstance(piece, Header):
@@ -350,9 +316,10 @@ class Session:
             relay.server_part(piece)
         elif isinstance(piece, End):
             self._log.info("{n}: the server ended its stream", n=self.number)
-            relay.close(orderly=True)
+            relay.server_ended()
             self._server_ended = True
-            self._to_client.send(piece.raw or stream.END)
+            if not self._client_told:
+                self._tell_client(piece.raw or stream.END)
             self._one_ended()
 
     def _show_header(self, header: Header) -> None:
@@ -364,8 +331,8 @@ class Session:
         """The server has answered: let the client go on, with what it had sent already."""
         self._client_held = False
         early, self._early = self._early, []
-        if self.state is State.RELAYING:
-            self._wait(SILENCE_SECONDS, self._client_too_slow)
+        if self._life.state is State.RELAYING:
+            self._life.wait(SILENCE_SECONDS, self._client_too_slow)
         broken = self._corked(self._client_pieces, early)
         self.client.reading.release("session")
         if broken is not None:
@@ -373,31 +340,23 @@ class Session:
 
     def _sent_on(self, element: Element) -> bool:
         """Follow a server's word to go elsewhere, before anything of it was shown; return whether it was one."""
-        target = see_other_host(element, self._server_root)
-        if target is None or self._upstream is None:
+        upstream = self._upstream
+        if upstream is None:
             return False
-        if not self._upstream.secure or self._times_redirected == MOST_REDIRECTS:
-            why = "more than is followed" if self._upstream.secure else "and that is only followed inside TLS"
-            raise StreamError("policy-violation", f"The server sends its clients to another host, {why}.")
-        self._times_redirected += 1
-        self._log.info(
-            "{n}: the server sends us on to {host}:{port}", n=self.number, host=target[0], port=target[1]
-        )
-        domain = self._upstream.domain
+        target = self._dialling.sent_on(element, self._server_root, upstream)
+        if target is None:
+            return False
         self._leave_server()
-        self._connect(domain, target)
+        self._life.move(State.CONNECTING)
+        self._dialling.follow(upstream, target)
         return True
 
     def _server_error(self, element: Element) -> None:
-        """Pass on the error that ends the server's stream, but for an address the client must not go to by itself."""
+        """Pass on the error that ends the server's stream."""
         self._log.warn("{n}: the server ended the stream with an error", n=self.number)
-        target = see_other_host(element, self._server_root)
-        if target is None:
-            self._to_client.send(element.raw)
-            return
-        if self._upstream is not None and self._upstream.secure:
-            self._redirects.remember(self._upstream.domain, target)
-        self._to_client.send(stream.error("reset", "The server asks its clients to connect again."))
+        if self._relay is not None and self._upstream is not None:
+            self._relay.server_lost()
+            self._to_client.send(self._dialling.shown(element, self._server_root, self._upstream))
 
     def _server_too_slow(self) -> None:
         self.end(
@@ -407,7 +366,10 @@ class Session:
     def _server_broke(self, error: StreamError) -> None:
         """The server sent what cannot be relayed."""
         self._log.warn("{n}: the server broke its stream: {text}", n=self.number, text=error.text)
-        self._to_server.send(stream.error(error.condition, error.text))
+        if self._relay is not None:
+            self._relay.server_lost()
+            if not self._relay.ended:
+                self._to_server.send(stream.error(error.condition, error.text))
         if error.condition == "not-authorized":
             self.end(error.condition, error.text)
         else:
@@ -415,8 +377,10 @@ class Session:
 
     def server_gone(self, leg: ServerLeg) -> None:
         """The connection behind *leg* is gone."""
-        if leg is not self._server or self.state is State.OVER:
+        if leg is not self._server or self._life.state is State.OVER:
             return
+        if self._relay is not None:
+            self._relay.server_lost()
         if self._client_ended or self._server_ended:
             self._over()
         else:
@@ -428,43 +392,73 @@ class Session:
         """One stream has ended in good order: give the other a bounded time to do so too."""
         if self._client_ended and self._server_ended:
             self._over()
-        elif self.state is State.RELAYING:
-            self._move(State.ENDING)
-            self._wait(LINGER_SECONDS, self._over)
+        elif self._life.state is State.RELAYING:
+            self._life.move(State.ENDING)
+            self._life.wait(LINGER_SECONDS, self._over)
 
     def end(self, condition: str, text: str) -> None:
         """End everything, telling the client why in a stream error: a defined condition and a sentence."""
-        if self.state is State.OVER:
+        if self._life.state is State.OVER:
             return
-        if self._to_client.inside_element:
+        cut_off = self._to_client.inside_element
+        if self._relay is not None:
+            if cut_off:
+                self._relay.client_gone()
+            self._relay.end(stream.END)
+        if cut_off:
             # No error can be put inside half a stanza; a cut connection at least cannot be taken for its end.
             self.client.abort()
-        elif not self._server_ended:
-            if self._relay is not None:
-                self._relay.close(orderly=False)
-            self._server_ended = True
+        elif not self._client_told:
             to = self._header.attribute("to") if self._header is not None else None
             opening = b"" if self._header_shown else stream.header(sender=to, stream_id=uuid4().hex)
-            self._to_client.send(opening + stream.error(condition, text) + stream.END)
-        self._over()
+            self._tell_client(opening + stream.error(condition, text) + stream.END)
+        self._part()
+
+    def _tell_client(self, last: bytes) -> None:
+        """End the client's stream with *last*."""
+        self._client_told = True
+        if self._relay is not None:
+            self._relay.client_gone()
+        self._to_client.send(last)
+
+    def _part(self) -> None:
+        """Be done with the client; the server may still say what it has taken."""
+        if self._life.state is State.OVER:
+            return
+        self._client_ended = True
+        relay, server = self._relay, self._server
+        if relay is not None:
+            relay.end(stream.END)
+        if self._header_shown and not self._client_told and not self._to_client.inside_element:
+            self._tell_client(stream.END)
+        if relay is None or server is None or not relay.waits:
+            self._over()
+            return
+        if self._life.state is State.RELAYING:
+            self._life.move(State.ENDING)
+            self._life.wait(LINGER_SECONDS, self._over)
+        relay.client_gone()
+        self._to_client.uncork()
+        server.feed_from_nobody()
+        self.client.close()
 
     def _over(self) -> None:
         """Close both connections, saying goodbye where that has not been done."""
-        if self.state is State.OVER:
+        if self._life.state is State.OVER:
             return
-        self._move(State.OVER)
-        self._stop_waiting()
-        if self._connecting is not None:
-            self._connecting.cancel()
+        self._life.move(State.OVER)
+        self._life.stop_waiting()
+        self._client_ended = True
+        self._dialling.cancel()
         if self._relay is not None:
-            self._relay.close(orderly=False)
-        if self._server is not None and not self._client_ended:
-            self._to_server.send(stream.END)
-        if self._header_shown and not self._server_ended and not self._to_client.inside_element:
-            self._to_client.send(stream.END)
+            self._relay.end(stream.END)
+            self._relay.server_lost()
+        if self._header_shown and not self._client_told and not self._to_client.inside_element:
+            self._tell_client(stream.END)
         self._leave_server()
         self._to_client.uncork()
         self.client.close()
+        self._on_over(self)
 
     def _leave_server(self) -> None:
         server, self._server = self._server, None
@@ -475,21 +469,6 @@ class Session:
         self._upstream = None
         self._relay = None
         self._held_header = None
-
-    def _move(self, state: State) -> None:
-        if state not in MOVES[self.state]:
-            raise AssertionError(f"a session cannot go from {self.state} to {state}")
-        self.state = state
-
-    def _wait(self, seconds: float, then: Callable[[], None]) -> None:
-        """Do *then* after *seconds*, unless something else is waited for first."""
-        self._stop_waiting()
-        self._timer = self._clock.callLater(seconds, then)
-
-    def _stop_waiting(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
 
 
 def _into_nothing(_raw: bytes) -> None:

@@ -64,12 +64,20 @@ class Canary:
         yield "UTF-16", self.token.encode("utf-16-be")
         yield "hex", token.hex().encode()
         for offset in range(3):
-            # Whole groups only: what stands before and behind decides the first and the last characters.
-            start = 4 if offset else 0
-            coded = base64.b64encode(b"\0" * offset + token)
-            whole = coded[start : len(coded) // 4 * 4 - (4 if coded.endswith(b"=") else 0)]
+            whole = _whole_groups(token, offset)
             yield f"base64 at offset {offset}", whole
             yield f"base64url at offset {offset}", whole.replace(b"+", b"-").replace(b"/", b"_")
+            for end in ("le", "be"):
+                yield (
+                    f"UTF-16 in base64 at offset {offset}",
+                    _whole_groups(self.token.encode(f"utf-16-{end}"), offset),
+                )
+
+
+def _whole_groups(data: bytes, offset: int) -> bytes:
+    """Return the base64 of *data* behind *offset* other bytes: the groups that no other bytes have a part in."""
+    coded = base64.b64encode(b"\0" * offset + data)
+    return coded[4 if offset else 0 : len(coded) - (4 if coded.endswith(b"=") else 0)]
 
 
 def _unescaped(data: bytes) -> Iterator[str]:
@@ -86,8 +94,7 @@ def _inside(data: bytes) -> Iterator[tuple[str, bytes]]:
     for found in _BASE64.finditer(re.sub(rb"[ \t\r\n]+(?=[A-Za-z0-9+/_=-])", b"", data)):
         run = found[0].rstrip(b"=").replace(b"-", b"+").replace(b"_", b"/")
         for shift in range(4):
-            part = run[shift:]
-            decoded = base64.b64decode(part[: len(part) // 4 * 4])
+            decoded = _decoded(run[shift:])
             inflated = list(_inflated(decoded, everywhere=False))
             if shift == 0:
                 yield "in base64", decoded
@@ -95,6 +102,12 @@ def _inside(data: bytes) -> Iterator[tuple[str, bytes]]:
     for found in _HEX.finditer(data):
         yield "in hex", bytes.fromhex(re.sub(rb"[\s:]", b"", found[0]).decode())
     yield from (("deflated", one) for one in _inflated(data, everywhere=True))
+
+
+def _decoded(run: bytes) -> bytes:
+    """Return what *run*, base64 without padding, stands for; a single character at its end is none of it."""
+    whole = run[:-1] if len(run) % 4 == 1 else run
+    return base64.b64decode(whole + b"=" * (-len(whole) % 4))
 
 
 def _inflated(data: bytes, *, everywhere: bool) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,6 +11,7 @@ from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from e2eproxy.trust import location as place
 from e2eproxy.trust.errors import StoreError
 
 if TYPE_CHECKING:
@@ -39,25 +41,29 @@ POSTGRESQL_SETTINGS: Final = (
 
 
 def location(data: Path, url: str | None) -> URL:
-    """Where the store is: the PostgreSQL database *url*, or the file in the directory *data*."""
+    """Where the store is: the database *url*, or the usual file in the directory *data*."""
     if url is None:
         return URL.create("sqlite", database=str(data / FILE_NAME))
     try:
-        made = make_url(url)
+        url = place.normal(url, data)
+    except place.LocationError as error:
+        raise StoreError(str(error)) from None
+    file = place.file_of(url)
+    if file is not None:
+        return URL.create("sqlite", database=str(file))
+    try:
+        return make_url(url).set(drivername="postgresql+psycopg")
     except (ArgumentError, ValueError):
         raise StoreError(
             "the store's URL cannot be read; write it as postgresql://user@host/database"
         ) from None
-    if made.get_backend_name() not in {"postgresql", "postgres"}:
-        raise StoreError("the store's URL has to begin with postgresql:// (without a URL SQLite is used)")
-    return made.set(drivername="postgresql+psycopg")
 
 
 def shown(url: URL) -> str:
     """*url* for people: the file, or the URL without its password."""
     if url.get_backend_name() == "sqlite":
         return str(url.database)
-    return url.set(drivername="postgresql").render_as_string(hide_password=True)
+    return place.without_password(url.set(drivername="postgresql").render_as_string(hide_password=True))
 
 
 def make_engine(url: URL) -> Engine:
@@ -163,9 +169,16 @@ def require_unicode(connection: Connection) -> None:
 
 
 def _make_private(path: Path) -> None:
-    """Make the file for its owner alone; SQLite gives its log the same mode."""
+    """Make the file for its owner alone, whatever the umask; SQLite gives its log the same mode."""
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        with suppress(FileExistsError):
+            made = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                os.fchmod(made, 0o600)
+            finally:
+                os.close(made)
+            return
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
     except OSError as error:
         raise StoreError(f"the store {path} cannot be opened: {error.strerror}") from error
 

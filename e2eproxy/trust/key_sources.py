@@ -126,15 +126,19 @@ def _sync_directory(path: Path) -> None:
 
 @frozen
 class Passphrase:
-    """A passphrase, asked for with *ask* when the store is opened; scrypt makes the key of it."""
+    """A passphrase, asked for with *ask* when the store is opened; scrypt makes the key of it.
+
+    For a new store it is *ask_new* that is called, if given: there a slip of the finger would not be noticed.
+    """
 
     ask: Callable[[], str] = field(repr=False)
+    ask_new: Callable[[], str] | None = field(default=None, repr=False)
     kind: ClassVar[str] = "passphrase"
 
     def make(self, random: Random) -> tuple[bytes, Mapping[str, str]]:
         """The key of the passphrase with a new salt, and the parameters of scrypt."""
         parameters = ScryptParameters.new(random)
-        return derive(self.ask(), parameters), parameters.as_texts()
+        return derive((self.ask_new or self.ask)(), parameters), parameters.as_texts()
 
     def get(self, parameters: Mapping[str, str]) -> bytes:
         """The key of the passphrase with the stored *parameters*."""

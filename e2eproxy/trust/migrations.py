@@ -126,7 +126,17 @@ CREATE TABLE reports (
 CREATE INDEX reports_account ON reports (account);
 """
 
-STEPS: Final[tuple[Step, ...]] = (FIRST,)
+ROSTERS_AND_OUTER_STANZAS: Final[Step] = """
+ALTER TABLE sent_ids ADD COLUMN outer_stanza {blob};
+CREATE TABLE rosters (
+    id {blob} PRIMARY KEY NOT NULL,
+    account TEXT NOT NULL REFERENCES accounts (account) ON DELETE CASCADE,
+    data {blob} NOT NULL
+);
+CREATE INDEX rosters_account ON rosters (account);
+"""
+
+STEPS: Final[tuple[Step, ...]] = (FIRST, ROSTERS_AND_OUTER_STANZAS)
 """Step number n (from 1) makes version n of version n - 1."""
 
 

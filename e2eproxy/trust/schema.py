@@ -22,7 +22,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION: Final = 1
+VERSION: Final = 2
 """The number of the last migration."""
 
 metadata = MetaData()
@@ -131,6 +131,7 @@ sent_ids = Table(
     Column("sent_at", Double, nullable=False),
     Column("acknowledged", Boolean, nullable=False),
     Column("original", LargeBinary),
+    Column("outer_stanza", LargeBinary),
     Index("sent_ids_account", "account"),
     Index("sent_ids_same", "same"),
     Index("sent_ids_sent_at", "sent_at"),
@@ -173,14 +174,25 @@ reports = Table(
     Index("reports_account", "account"),
 )
 
+rosters = Table(
+    "rosters",
+    metadata,
+    _id(),
+    _account(),
+    Column("data", LargeBinary, nullable=False),
+    Index("rosters_account", "account"),
+)
+
 SEALED: Final = (
     (accounts, "wrapped_key"),
     (identities, "secret"),
     (method_records, "data"),
     (sent_ids, "original"),
+    (sent_ids, "outer_stanza"),
     (held, "stanza"),
     (originals, "stanza"),
     (reports, "text"),
+    (rosters, "data"),
 )
 """The columns that only ever hold sealed values."""
 
@@ -194,5 +206,6 @@ OF_ACCOUNT: Final = (
     held,
     originals,
     reports,
+    rosters,
 )
 """The tables whose rows belong to an account."""

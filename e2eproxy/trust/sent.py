@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, select, update
 
 from e2eproxy.trust.schema import sent_ids
-from e2eproxy.trust.values import SentId
+from e2eproxy.trust.values import SentId, SentPair
 from e2eproxy.trust.vault import cell, row_id
 
 if TYPE_CHECKING:
@@ -29,9 +29,10 @@ class SentIds:
         """Write *sent* about to leave; *stanza*, the client's own bytes, counts only for ``twice``."""
         account = sent.account
         row = (account, sent.outer_id)
-        original = None
-        if sent.original is not None:
-            original = self._cells.seal(account, sent.original, cell("sent_ids", "original", *row))
+        sealed = {
+            name: None if plain is None else self._cells.seal(account, plain, cell("sent_ids", name, *row))
+            for name, plain in (("original", sent.original), ("outer_stanza", sent.outer))
+        }
         values = {
             "account": account,
             "outer_id": sent.outer_id,
@@ -40,7 +41,7 @@ class SentIds:
             "same": self._same(account, sent.to, sent.client_id, stanza),
             "sent_at": sent.sent_at,
             "acknowledged": sent.acknowledged,
-            "original": original,
+            **sealed,
         }
         self._cells.put(sent_ids, row_id(*row), values)
 
@@ -75,12 +76,28 @@ class SentIds:
         rows = sorted(self._cells.all(query), key=lambda row: (row.sent_at, row.outer_id))
         return tuple(self._read(row) for row in rows)
 
+    def recent(self, account: str, most: int) -> tuple[SentPair, ...]:
+        """The newest pairs, at most *most* of them, the oldest first, acknowledged or not."""
+        self._cells.require(account)
+        columns = (sent_ids.c.outer_id, sent_ids.c.client_id, sent_ids.c.recipient, sent_ids.c.sent_at)
+        query = select(*columns).where(sent_ids.c.account == account)
+        newest = query.order_by(sent_ids.c.sent_at.desc(), sent_ids.c.outer_id.desc()).limit(most)
+        return tuple(
+            SentPair(outer_id=row.outer_id, client_id=row.client_id, to=row.recipient, sent_at=row.sent_at)
+            for row in reversed(self._cells.all(newest))
+        )
+
     def acknowledge(self, account: str, outer_ids: Iterable[str]) -> None:
-        """The server has taken these; what was kept of them stays until ``purge``, for errors that still come."""
+        """The server has taken these.
+
+        What was kept of them stays until ``purge``, for errors that still come, but for what left: it never leaves again.
+        """
         self._cells.require(account)
         for outer_id in outer_ids:
             row = row_id(account, outer_id)
-            self._cells.count(update(sent_ids).where(sent_ids.c.id == row).values(acknowledged=True))
+            self._cells.count(
+                update(sent_ids).where(sent_ids.c.id == row).values(acknowledged=True, outer_stanza=None)
+            )
 
     def remove(self, account: str, outer_ids: Iterable[str]) -> None:
         """Forget these: they went back to the client, or into a report."""
@@ -98,10 +115,6 @@ class SentIds:
         return self._cells.vault(account).digest(b"sent", to.encode(), given, stanza)
 
     def _read(self, row: Row[*tuple[Any, ...]]) -> SentId:
-        original = row.original
-        if original is not None:
-            place = cell("sent_ids", "original", row.account, row.outer_id)
-            original = self._cells.open(row.account, original, place)
         return SentId(
             account=row.account,
             outer_id=row.outer_id,
@@ -109,5 +122,12 @@ class SentIds:
             to=row.recipient,
             sent_at=row.sent_at,
             acknowledged=row.acknowledged,
-            original=original,
+            original=self._open(row, "original"),
+            outer=self._open(row, "outer_stanza"),
         )
+
+    def _open(self, row: Row[*tuple[Any, ...]], name: str) -> bytes | None:
+        sealed = getattr(row, name)
+        if sealed is None:
+            return None
+        return self._cells.open(row.account, sealed, cell("sent_ids", name, row.account, row.outer_id))

@@ -24,7 +24,7 @@ from e2eproxy.trust.transaction import Transaction
 from e2eproxy.trust.vault import Vault, VaultError, row_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from sqlalchemy import Connection, Engine
@@ -50,6 +50,11 @@ class Store:
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._claims = Claims()
+        self._locks: list[Callable[[], None]] = []
+
+    def owns(self, release: Callable[[], None]) -> None:
+        """Call *release* once this is closed: it gives back what keeps other daemons away."""
+        self._locks.append(release)
 
     @property
     def read_only(self) -> bool:
@@ -108,13 +113,17 @@ class Store:
     def close(self) -> None:
         """Let go of the database; everything committed is in it already."""
         with self._lock:
-            if not self.read_only:
-                try:
-                    with told(self.where):
-                        database.shrink(self._live())
-                finally:
-                    self._drop()
-            self._engine.dispose()
+            try:
+                if not self.read_only:
+                    try:
+                        with told(self.where):
+                            database.shrink(self._live())
+                    finally:
+                        self._drop()
+            finally:
+                self._engine.dispose()
+                while self._locks:
+                    self._locks.pop()()
 
     def __enter__(self) -> Self:
         """Itself."""
@@ -156,7 +165,7 @@ def open_store(
     random: Random = os.urandom,
     steps: Sequence[Step] = STEPS,
 ) -> Store:
-    """Open the store in the directory *data*, or the PostgreSQL database *url*; a new one is made if there is none.
+    """Open the store in the directory *data*, or the database *url*; a new one is made if there is none.
 
     Its key comes from *source*. An older store is migrated; one of a newer version is opened read-only. Raises
     VaultError or StoreError (both LocalError) and leaves everything as it was when it cannot be opened.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 from sqlalchemy import delete, func, select
@@ -16,6 +16,7 @@ from e2eproxy.trust.errors import BrokenError, told
 from e2eproxy.trust.kept import HeldStanzas, Originals, Reports
 from e2eproxy.trust.own_keys import Identities, Records
 from e2eproxy.trust.peer_keys import PeerKeys
+from e2eproxy.trust.rosters import Rosters
 from e2eproxy.trust.schema import (
     OF_ACCOUNT,
     accounts,
@@ -26,6 +27,7 @@ from e2eproxy.trust.schema import (
     peer_keys,
     policy,
     reports,
+    rosters,
     sent_ids,
     sticky,
 )
@@ -41,6 +43,35 @@ if TYPE_CHECKING:
     from e2eproxy.trust.book import Change
     from e2eproxy.trust.cells import Keys
     from e2eproxy.trust.claims import Claims
+    from e2eproxy.trust.values import (
+        HeldStanza,
+        IdentityKey,
+        MethodRecord,
+        Report,
+        SentId,
+        SentPair,
+        StoredRoster,
+    )
+
+MOST_PAIRS: Final = 10_000
+"""Pairs of ids that are read when an account is loaded; answers to older ones are looked up one by one."""
+
+
+@frozen(kw_only=True)
+class Loaded:
+    """What an account has, but for what is in the book: all that is needed when it logs in, read in one go.
+
+    Each list is in the order of its table's own ``all``; *recent* are the newest pairs of ids, the oldest first.
+    """
+
+    account: str
+    identities: tuple[IdentityKey, ...]
+    records: tuple[MethodRecord, ...]
+    held: tuple[HeldStanza, ...]
+    unacknowledged: tuple[SentId, ...]
+    reports: tuple[Report, ...]
+    roster: StoredRoster | None
+    recent: tuple[SentPair, ...]
 
 
 @frozen
@@ -58,6 +89,7 @@ class Losses:
     sticky: int
     originals: int
     reports: int
+    rosters: int
 
     def lines(self) -> list[str]:
         """The list for people, one line each; only what there is."""
@@ -76,6 +108,7 @@ class Losses:
             (self.sticky, f"{self.sticky} contacts to whom nothing was sent in clear without your word"),
             (self.originals, f"{self.originals} stanzas that could not be opened yet"),
             (self.reports, f"{self.reports} reports that you have not been told"),
+            (self.rosters, "the copy of the roster, which the server has as well"),
         ]
         return [line for number, line in told if number]
 
@@ -102,6 +135,7 @@ class Transaction:
         self.held = HeldStanzas(self._cells)
         self.originals = Originals(self._cells)
         self.reports = Reports(self._cells)
+        self.rosters = Rosters(self._cells)
 
     @property
     def changes(self) -> list[Change]:
@@ -123,6 +157,19 @@ class Transaction:
             )
         )
         return new
+
+    def load(self, account: str) -> Loaded:
+        """Everything of *account*, which has to be open, that a login needs; raises StoppedError if any does not open."""
+        return Loaded(
+            account=account,
+            identities=self.identities.all(account),
+            records=self.records.all(account),
+            held=self.held.all(account),
+            unacknowledged=self.sent.unacknowledged(account),
+            reports=self.reports.all(account),
+            roster=self.rosters.get(account),
+            recent=self.sent.recent(account, MOST_PAIRS),
+        )
 
     def close_account(self, account: str) -> None:
         """Let go of *account* until it is opened again, here or by another daemon; nothing of it is removed."""
@@ -149,6 +196,7 @@ class Transaction:
             sticky=self._count(sticky, account),
             originals=self._count(originals, account),
             reports=self._count(reports, account),
+            rosters=self._count(rosters, account),
         )
 
     def reset(self, account: str) -> Losses:

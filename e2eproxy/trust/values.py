@@ -8,8 +8,12 @@ message text never show in a ``repr`` (law 8).
 from __future__ import annotations
 
 import enum
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Decision(enum.Enum):
@@ -135,7 +139,8 @@ class StickyContact:
 class SentId:
     """A stanza that left under *outer_id* and that the client calls *client_id* (None: it gave none).
 
-    *original* is the client's stanza, standing for itself; sealed at rest, None where the caller kept none.
+    *original* is the client's stanza, standing for itself, *outer* the bytes that left, to leave once more if the client
+    sends it twice; both sealed at rest, None where the caller kept none. *outer* is forgotten with the acknowledgement.
     """
 
     account: str
@@ -145,6 +150,25 @@ class SentId:
     sent_at: float
     acknowledged: bool = False
     original: bytes | None = field(default=None, repr=False)
+    outer: bytes | None = field(default=None, repr=False)
+
+
+@frozen(kw_only=True)
+class SentPair:
+    """Of a ``SentId`` what is needed to find the client's id for an answer."""
+
+    outer_id: str
+    client_id: str | None
+    to: str
+    sent_at: float
+
+
+@frozen
+class StoredRoster:
+    """The copy of an account's roster: its *version* (opaque, None without one) and subscriptions by prepared bare JID."""
+
+    version: str | None = field(repr=False)
+    subscriptions: Mapping[str, str] = field(repr=False)
 
 
 @frozen(kw_only=True)

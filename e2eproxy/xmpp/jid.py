@@ -105,6 +105,14 @@ def _parse(text: str) -> JID:
 _cached: Final = lru_cache(_CACHED)(_parse)
 
 
+def prepared(text: str | None) -> JID | None:
+    """Return the prepared JID that *text* is, None if it is none."""
+    try:
+        return None if text is None else JID.parse(text)
+    except BadJID:
+        return None
+
+
 def _prepare_domain(domain: str, whole: str) -> str:
     try:
         prepared = prepare_domain(domain)

@@ -29,12 +29,17 @@ from e2eproxy.trust.values import (
     PolicyRow,
     SentId,
     StickyContact,
+    StoredRoster,
 )
 
 if TYPE_CHECKING:
     from e2eproxy.trust.transaction import Transaction
 
 FOLDER = Path(__file__).resolve().parents[1] / "vectors" / "store"
+
+
+SINCE_VERSION_2 = ("outer", "roster")
+"""What older stores have nothing of."""
 
 
 def sample_file(version: int) -> Path:
@@ -56,7 +61,7 @@ class Counting:
 
 
 def fill(work: Transaction) -> None:
-    """At least one row in every table, as version 1 could hold it."""
+    """At least one row in every table, and something in every column, as the current version can hold it."""
     otr, ox = Fingerprint("otr", "aa" * 20), Fingerprint("ox", "CC" * 20)
     work.open_account(ROMEO, 999.5)
     work.identities.put(
@@ -75,7 +80,13 @@ def fill(work: Transaction) -> None:
     work.sticky.add(StickyContact(account=ROMEO, contact=JULIET, since=1004.0, why="proved"))
     work.sent.note(
         SentId(
-            account=ROMEO, outer_id="o1", client_id="c1", to=JULIET, sent_at=1005.0, original=b"<message/>"
+            account=ROMEO,
+            outer_id="o1",
+            client_id="c1",
+            to=JULIET,
+            sent_at=1005.0,
+            original=b"<message/>",
+            outer=b"<message id='o1'/>",
         ),
         b"<message/>",
     )
@@ -90,6 +101,7 @@ def fill(work: Transaction) -> None:
         KeptOriginal(account=ROMEO, contact=JULIET, reference="p1", stanza=b"<encrypted/>", expires_at=9000.0)
     )
     work.reports.add(ROMEO, "a report ü", 1008.0)
+    work.rosters.put(ROMEO, StoredRoster("ver 7", {JULIET: "both", "nurse@example.test": "from"}))
 
 
 def contents(work: Transaction) -> dict[str, list[str]]:
@@ -113,6 +125,7 @@ def contents(work: Transaction) -> dict[str, list[str]]:
     ]
     sent = [work.sent.by_outer(ROMEO, outer) for outer in ("o1", "o2")]
     original = work.originals.get(ROMEO, "p1", now=8000.0)
+    roster = work.rosters.get(ROMEO)
     found: dict[str, list[Any]] = {
         "identities": identities,
         "peer keys": keys,
@@ -128,10 +141,12 @@ def contents(work: Transaction) -> dict[str, list[str]]:
             for one in sent
             if one
         ],
+        "outer": [(one.outer_id, one.outer) for one in sent if one and one.outer is not None],
         "twice": [bool(work.sent.twice(ROMEO, JULIET, "c1", b"<message/>", since=0))],
         "held": [(one.contact, one.reference, one.stanza, one.held_at) for one in work.held.all(ROMEO)],
         "originals": [(original.contact, original.stanza, original.expires_at)] if original else [],
         "reports": [(report.number, report.text, report.at) for report in work.reports.all(ROMEO)],
+        "roster": [(roster.version, sorted(roster.subscriptions.items()))] if roster else [],
     }
     return {name: [repr(one) for one in values] for name, values in found.items()}
 
@@ -155,7 +170,7 @@ def load(place: Place, version: int) -> dict[str, list[str]]:
     finally:
         engine.dispose()
     contents: dict[str, list[str]] = sample["contents"]
-    return contents
+    return {name: [] for name in SINCE_VERSION_2} | contents
 
 
 def write(version: int) -> None:

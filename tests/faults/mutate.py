@@ -1,9 +1,9 @@
-"""Change the code that decides in one place at a time, and see whether a test notices: a mutation tool for policy.
+"""Change the code that decides in one place at a time, and see whether a test notices: mutants of policy and door.
 
     python tests/faults/mutate.py [--sample N --seed S] [--jobs J] [MODULE ...]
 
 Each mutant is one change of a module's syntax tree: a comparison, a boolean, a constant, a branch, a returned value, an entry
-of a table. It runs in a process of its own, which imports the changed source and runs the fast tests fitting that module, with
+of a table, a statement left out. It runs in a process of its own, which imports the changed source and runs the fast tests fitting that module, with
 a time-out. Printed are the survivors; the exit status is 1 if there are any that ``mutants_equivalent.txt`` does not
 list with a reason, or if that file lists what is no survivor.
 """
@@ -25,8 +25,10 @@ from mutations import Mutant, mutants
 CHECKOUT = Path(__file__).resolve().parents[2]
 EQUIVALENT = Path(__file__).with_name("mutants_equivalent.txt")
 PROXY = "e2eproxy.proxy."
+METHODS = "e2eproxy.methods."
 PAGE = "tests/unit/test_policy_page.py"
 STAND_DOWN = ("tests/unit/test_policy_stand_down.py",)
+VALUES = ("tests/unit/test_door_values.py",)
 #: Module, and the fast tests that have to notice a change in it.
 FITTING: dict[str, tuple[str, ...]] = {
     PROXY + "policy": ("tests/unit/test_policy.py", PAGE),
@@ -51,6 +53,13 @@ FITTING: dict[str, tuple[str, ...]] = {
     PROXY + "sticky": ("tests/unit/test_sticky.py",),
     PROXY + "waits": ("tests/unit/test_sticky.py",),
     PROXY + "refusals": ("tests/unit/test_policy.py", PAGE),
+    PROXY + "lane": ("tests/unit/test_lane.py",),
+    METHODS + "door": (*VALUES, "tests/unit/test_registry.py"),
+    METHODS + "effects": (*VALUES, "tests/unit/test_door_documentation.py"),
+    METHODS + "events": (*VALUES, "tests/unit/test_door_documentation.py"),
+    METHODS + "harness": ("tests/unit/test_door_harness.py",),
+    METHODS + "registry": ("tests/unit/test_registry.py",),
+    METHODS + "traits": ("tests/unit/test_traits.py", *VALUES),
 }
 SECONDS = 60.0
 

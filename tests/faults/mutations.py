@@ -1,12 +1,15 @@
 """The changes that a mutation run makes, one at a time, in a module's syntax tree.
 
-Changed is every comparison, boolean, constant, branch, returned value, table entry and member of an enumeration. Left alone is what no test can be asked to notice: docstrings, annotations, names of types, and prose for people.
+Changed is every comparison, boolean, constant, branch, case, returned value, table entry and member of an enumeration, and
+every call for its effect is left out. Left alone is what no test can be asked to notice: docstrings, annotations, names of
+types, and prose for people.
 """
 
 from __future__ import annotations
 
 import ast
 import copy
+import functools
 from collections import Counter
 from dataclasses import dataclass
 
@@ -34,6 +37,7 @@ MEMBERS = {
     "Decision": ("VERIFIED", "DISTRUSTED"),
     "Way": ("LIVE", "NONE"),
     "Reach": ("LIVE", "NONE"),
+    "Tone": ("WARNING", "INFO"),
 }
 CELLS = {"_PASS": "_PROTECT", "_PROTECT": "_PASS", "_TRIM": "_PASS"}
 TREATMENTS = {
@@ -73,7 +77,7 @@ def nodes(tree: ast.Module) -> list[tuple[ast.AST, str]]:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             scope = f"{scope}.{node.name}" if scope else node.name
         found.append((node, scope))
-        for name, value in ast.iter_fields(node):
+        for name, value in parts(node):
             if name in {"annotation", "returns", "decorator_list"} or isinstance(
                 node, ast.Import | ast.ImportFrom | ast.Raise
             ):
@@ -91,12 +95,30 @@ def nodes(tree: ast.Module) -> list[tuple[ast.AST, str]]:
     return found
 
 
+def parts(node: ast.AST) -> list[tuple[str, object]]:
+    """What *node* is made of, by name; a union is made of all its alternatives, however it is nested."""
+    return [("", alternatives(node))] if is_union(node) else list(ast.iter_fields(node))
+
+
+def is_union(node: ast.AST) -> bool:
+    """Whether *node* is ``a | b``."""
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr)
+
+
+def alternatives(node: ast.AST) -> list[ast.AST]:
+    """What is joined by ``|`` in *node*, in order."""
+    return [*alternatives(node.left), *alternatives(node.right)] if is_union(node) else [node]
+
+
 def is_alias(node: ast.Assign) -> bool:
     """Whether *node* gives a type a name (``_Cell = tuple[...]``): no test can notice a change of it."""
+    if isinstance(node.value, ast.Call):
+        return ast.unparse(node.value.func) == "NewType"
     return isinstance(node.value, ast.Subscript) and ast.unparse(node.value.value) in {
         "tuple",
         "dict",
         "Callable",
+        "Literal",
     }
 
 
@@ -125,6 +147,34 @@ def of_logic(node: ast.AST) -> list[ast.AST]:
         found.append(
             ast.BinOp(node.left, ast.Sub() if isinstance(node.op, ast.Add) else ast.Add(), node.right)
         )
+    elif is_union(node):
+        joined = alternatives(node)
+        for index in range(len(joined)):
+            fewer = [*joined[:index], *joined[index + 1 :]]
+            found.append(functools.reduce(lambda left, right: ast.BinOp(left, ast.BitOr(), right), fewer))
+    return found
+
+
+def of_statements(node: ast.AST) -> list[ast.AST]:
+    """Statements left out: a call for its effect, a sum in place, a deletion, a step in a loop."""
+    called = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call | ast.Await)
+    return [ast.Pass()] if called or isinstance(node, ast.AugAssign | ast.Delete | ast.Continue) else []
+
+
+def of_cases(node: ast.AST) -> list[ast.AST]:
+    """A match with one case fewer, and a case with one alternative fewer or without its guard."""
+    found: list[ast.AST] = []
+    if isinstance(node, ast.Match) and len(node.cases) > 1:
+        for index in range(len(node.cases)):
+            changed = copy.copy(node)
+            changed.cases = [*node.cases[:index], *node.cases[index + 1 :]]
+            found.append(changed)
+    elif isinstance(node, ast.MatchOr):
+        for index in range(len(node.patterns)):
+            fewer = [*node.patterns[:index], *node.patterns[index + 1 :]]
+            found.append(ast.MatchOr(fewer) if len(fewer) > 1 else fewer[0])
+    elif isinstance(node, ast.match_case) and node.guard is not None:
+        found.append(ast.match_case(node.pattern, None, node.body))
     return found
 
 
@@ -177,7 +227,7 @@ def of_tables(node: ast.AST) -> list[ast.AST]:
     return found
 
 
-CHANGES = (of_logic, of_branches, of_names, of_tables)
+CHANGES = (of_logic, of_statements, of_cases, of_branches, of_names, of_tables)
 
 
 def other_constants(value: object) -> list[object]:
@@ -228,5 +278,9 @@ def shown(node: ast.AST) -> str:
         node = ast.ListComp(ast.Name("_", ast.Load()), [node])
     if isinstance(node, ast.If | ast.While):
         return f"{type(node).__name__.lower()} {ast.unparse(node.test)}"
+    if isinstance(node, ast.Match):
+        return (
+            f"match {ast.unparse(node.subject)}: {' / '.join(ast.unparse(one.pattern) for one in node.cases)}"
+        )
     text = " ".join(ast.unparse(node).split())
     return text if len(text) <= 110 else f"{text[:60]}...{text[-40:]}({len(text)})"

@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -374,6 +375,62 @@ def test_wrong_certificate_is_refused_under_the_units_restrictions(
     ):
         client.open()
     assert "Traceback" not in daemon.child.text()
+
+
+# Makes a store with each kind of value in it, opens it again, and prints what is left over.
+KEEPS = """
+import os, sys
+from pathlib import Path
+from e2eproxy.config import load
+from e2eproxy.store_setup import open_store
+from e2eproxy.trust.archive import collect, seal
+from e2eproxy.trust.values import IdentityKey, MethodRecord
+data, account = Path(os.environ["STATE_DIRECTORY"]), "romeo@example.test"
+settings = load({}, os.environ)
+for turn in range(2):
+    with open_store(settings, settings.data, os.environ) as store:
+        with store.transaction() as work:
+            new = work.open_account(account, 1.0)
+            work.records.put(MethodRecord(account=account, method="m", key=str(turn), data=bytes(2**20)))
+        with store.reading() as work:
+            found = len(work.records.all(account))
+            seal(collect(work, account), "passphrase", os.urandom)
+print(new, found, settings.data == data, *sorted(path.name for path in data.iterdir()))
+"""
+
+
+@needs_systemd_analyze
+@needs_seccomp
+@pytest.mark.parametrize("key", ["file", "credential:store"])
+def test_a_store_is_kept_under_the_units_restrictions(scratch: Path, key: str) -> None:
+    """SQLite, the database library and the ciphers do without what the unit takes away."""
+    folder = owned_folder(scratch / "data")
+    credentials = owned_folder(scratch / "credentials")
+    (credentials / "store").write_bytes(bytes(range(32)))
+    if os.geteuid() == 0:
+        os.chown(credentials / "store", sandbox.DYNAMIC_UID, sandbox.DYNAMIC_UID)
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    program = KEEPS.replace("load({}", f"load({{'key': {key!r}}}")
+    done = subprocess.run(
+        sandbox.command(
+            restrictions(scratch, write_execute=states_write_execute()), [sys.executable, "-c", program]
+        ),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd="/",
+        env={
+            **kept,
+            "STATE_DIRECTORY": str(folder),
+            "CREDENTIALS_DIRECTORY": str(credentials),
+            "LANG": "C.UTF-8",
+        },
+    )
+    assert done.returncode == 0, done.stderr
+    names = "store.key store.sqlite" if key == "file" else "store.sqlite"
+    assert done.stdout == f"False 2 True {names}\n"
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
 
 
 @needs_systemd_analyze

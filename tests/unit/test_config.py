@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import base64
 import re
+import subprocess
+import sys
 import tomllib
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from e2eproxy import cli, options
 from e2eproxy.config import ConfigError, Settings, effective, load
 from e2eproxy.endpoints import EndpointError, InheritedEndpoint, TCPEndpoint, UnixEndpoint, read_endpoint
+from e2eproxy.key_choice import KeyChoice
 from e2eproxy.toml_lines import key_lines
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
@@ -96,6 +100,9 @@ def test_defaults(tmp_path: Path, environ: dict[str, str]):
     assert settings.data == tmp_path / "home/.local/share/e2eproxy"
     assert (settings.log_level, settings.log_format) == ("info", "text")
     assert (settings.max_clients, settings.max_stanza_bytes) == (1000, 2**20)
+    assert (settings.store, settings.key) == (None, KeyChoice("file"))
+    assert (settings.policy, settings.trust) == ("prefer", "tofu")
+    assert (settings.methods, settings.client_speaks) == (("miller-e2e", "otr"), frozenset())
     upstream = settings.upstream
     assert (upstream.address, upstream.tls, upstream.ca_file, upstream.pins, upstream.pin_only) == (
         None, None, None, (), False,
@@ -159,10 +166,18 @@ def test_effective_settings_are_a_file_with_the_same_meaning(tmp_path: Path, env
         pin_only = true
         data = "/tmp/a \\"quoted\\" one"
         log_format = "json"
+        store = "sqlite:///store with blanks.sqlite"
+        key = "keyring:keyring.backends.SecretService.Keyring:at home: 1"
+        policy = "require"
+        trust = "blind"
+        methods = ""
+        client_speaks = "otr, omemo"
     """
     settings = from_file(tmp_path, environ, text)
     again = from_file(tmp_path, environ, "\n".join(effective(settings)))
     assert again == settings
+    plain = from_file(tmp_path, environ, "")
+    assert from_file(tmp_path, environ, "\n".join(effective(plain))) == plain
 
 
 # --- bad options -------------------------------------------------------------------------------------------------
@@ -201,6 +216,33 @@ def test_effective_settings_are_a_file_with_the_same_meaning(tmp_path: Path, env
             "--upstream-ca: '/nonexistent/ca.pem' cannot be read: No such file",
         ),
         ({"upstream_ca": "/proc/self/limits"}, "holds no readable PEM certificate"),
+        ({"policy": "always"}, "--policy: 'always' is not allowed; allowed: require, prefer, accept, never"),
+        ({"trust": ""}, "--trust: '' is not allowed; allowed: verified, tofu, blind"),
+        ({"methods": "otr OX"}, "--methods: 'OX' is no name of a method"),
+        ({"methods": "otr,ox otr"}, "--methods: 'otr,ox otr' names a method twice"),
+        (
+            {"client_speaks": "otr otrr"},
+            "--client-speaks: 'otrr' is not allowed; allowed: any of otr, omemo,",
+        ),
+        (
+            {"store": ""},
+            "--store: a store's URL begins with sqlite:// or postgresql://; allowed: sqlite:///FILE",
+        ),
+        ({"store": "/var/lib/x"}, "--store: a store's URL begins with"),
+        ({"store": "sqlite:///:memory:"}, "--store: a SQLite store is a file"),
+        ({"store": "sqlite:///x?mode=ro"}, "--store: a SQLite store is a file"),
+        ({"store": "postgresql+psycopg2://h/d"}, "--store: a store's URL begins with"),
+        (
+            {"store": "postgresql://h"},
+            "--store: the URL cannot be read; write it as postgresql://user@host/database",
+        ),
+        ({"key": ""}, "--key: there is no such place for a key; allowed: file, file:PATH, passphrase,"),
+        ({"key": "file:"}, "--key: the path is empty"),
+        ({"key": "file:~nobody-of-that-name/x"}, "--key: there is no such home directory"),
+        ({"key": "keyring:one"}, "--key: keyring needs a back end and an entry"),
+        ({"key": "keyring:a.b:"}, "--key: keyring needs a back end and an entry"),
+        ({"key": "credential:"}, "--key: credential needs the name"),
+        ({"key": "credential:../x"}, "--key: credential needs the name"),
         ({"data": ""}, "--data: the path is empty"),
         ({"data": "a\0b"}, "is no path"),
     ],
@@ -209,6 +251,140 @@ def test_bad_option(environ: dict[str, str], given: dict[str, object], said: str
     (problem,) = problems_of(given, environ)
     assert said in problem
     assert problem.startswith("--")
+
+
+@pytest.mark.parametrize(
+    ("text", "store"),
+    [
+        ("sqlite:///x.sqlite", "sqlite:///{base}/x.sqlite"),
+        ("sqlite:////srv/x.sqlite", "sqlite:////srv/x.sqlite"),
+        ("postgresql:///d", "postgresql:///d"),
+        (
+            "postgresql+psycopg://u@[::1]:5432/d?sslmode=require",
+            "postgresql+psycopg://u@[::1]:5432/d?sslmode=require",
+        ),
+        ("postgresql://u@/d?host=/run/postgresql", "postgresql://u@/d?host=/run/postgresql"),
+    ],
+)
+def test_forms_of_a_store(tmp_path: Path, environ: dict[str, str], text: str, store: str):
+    wanted = store.format(base=tmp_path)
+    assert from_file(tmp_path, environ, f'store = "{text}"').store == wanted
+    assert load({"store": text}, environ, tmp_path).store == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("file", KeyChoice("file")),
+        ("file:k", KeyChoice("file", "{base}/k")),
+        ("file:/k", KeyChoice("file", "/k")),
+        ("passphrase", KeyChoice("passphrase")),
+        ("passphrase:/dev/fd/3", KeyChoice("passphrase", "/dev/fd/3")),
+        ("passphrase:./word", KeyChoice("passphrase", "{base}/word")),
+        (
+            "keyring:keyring.backends.null.Keyring:a:b",
+            KeyChoice("keyring", "keyring.backends.null.Keyring", "a:b"),
+        ),
+        ("credential:store-key", KeyChoice("credential", "store-key")),
+    ],
+)
+def test_forms_of_a_key(tmp_path: Path, environ: dict[str, str], text: str, key: KeyChoice):
+    wanted = evolve(key, argument=key.argument and key.argument.format(base=tmp_path))
+    found = from_file(tmp_path, environ, f'key = "{text}"').key
+    assert found == wanted
+    assert load({"key": str(found)}, environ, tmp_path).key == wanted
+
+
+SECRET = "Correct-Horse"
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("store", f"postgresql://u:{SECRET}@h/d"),  # the command line is no place for it
+        ("store", f"postgresql://h/d?user=u&password={SECRET}"),
+        ("store", f"postgresql://u:{SECRET}@h"),
+        ("store", f"postgresql://u:{SECRET}/x@h/d"),
+        ("store", f"mysql://u:{SECRET}@h/d"),
+        ("store", SECRET),
+        ("key", SECRET),
+        ("key", f"passphrase:{SECRET}"),
+        ("key", f"passphrase: {SECRET}"),
+        ("key", f"password:{SECRET}"),
+        ("key", "file:" + SECRET.encode().hex() * 2),
+        ("key", f"keyring:{SECRET}"),
+        ("key", f"credential:/{SECRET}"),
+    ],
+)
+def test_a_secret_is_in_no_complaint(environ: dict[str, str], option: str, text: str):
+    (problem,) = problems_of({option: text}, environ)
+    assert problem.startswith(f"--{option}: ")
+    assert SECRET not in problem
+    assert SECRET.encode().hex() not in problem
+
+
+@pytest.mark.parametrize("value", ["['{}']", "{{url = '{}'}}", "[{{a = '{}'}}]"])
+@pytest.mark.parametrize("key", ["store", "key"])
+def test_a_secret_of_the_wrong_type_is_in_no_complaint(
+    tmp_path: Path, environ: dict[str, str], key: str, value: str
+):
+    (problem,) = file_problems(tmp_path, environ, f"{key} = {value.format(SECRET)}")
+    assert problem.startswith(f"1: {key}: the value is no string; allowed: ")
+    assert SECRET not in problem
+
+
+def test_a_password_from_the_file_is_shown_nowhere(tmp_path: Path, environ: dict[str, str]):
+    text = f'store = "postgresql://u:{SECRET}@h/d?sslpassword={SECRET}&sslmode=require"'
+    settings = from_file(tmp_path, environ, text)
+    assert SECRET in settings.store
+    shown = "postgresql://u:***@h/d?sslpassword=***&sslmode=require"
+    assert any(line.startswith(f'store = "{shown}"  # ') for line in effective(settings))
+    for text in (repr(settings), str(settings), *effective(settings)):
+        assert SECRET not in text
+
+
+def test_what_cannot_change_while_the_daemon_runs(environ: dict[str, str]):
+    running = load({"data": "/a", "policy": "require"}, environ)
+    assert running.fixed_changes(load({"data": "/a", "key": "file"}, environ)) == ()
+    wanted = load(
+        {"data": "/b", "store": "postgresql:///d", "key": "passphrase", "policy": "never", "trust": "blind"},
+        environ,
+    )
+    assert running.fixed_changes(wanted) == ("data", "store", "key")
+    kept = wanted.with_fixed_of(running)
+    assert running.fixed_changes(kept) == ()
+    assert (kept.data, kept.store, kept.key) == (Path("/a"), None, KeyChoice("file"))
+    assert (kept.policy, kept.trust) == ("never", "blind")
+
+
+def test_words_are_those_of_the_proxys_tables():
+    """They are written down twice so that no table is loaded for `--help`."""
+    from e2eproxy.proxy import rules, stand_down
+    from e2eproxy.proxy.kinds import Setting
+
+    assert {*options.POLICIES, "unknown"} == {setting.value for setting in Setting}
+    assert tuple(whom.value for whom in rules.Whom) == options.TRUST
+    assert tuple(stand_down.SYSTEMS) == options.SYSTEMS
+    assert {
+        rules.WHEN: "prefer", rules.WHOM: "tofu", rules.METHODS: " ".join(options.METHODS),
+    } == rules.DEFAULTS  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import e2eproxy.cli",
+        "from e2eproxy.config import load; load({'store': 'postgresql:///d', 'data': '/d', 'key': 'passphrase'}, {})",
+        "import e2eproxy.store_setup",
+    ],
+)
+def test_settings_load_no_database_and_no_cipher(program: str):
+    heavy = ("sqlalchemy", "psycopg", "keyring", "e2eproxy.trust.store", "e2eproxy.trust.vault")
+    code = f"import sys; {program}; print(sorted(set({heavy!r}) & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]"
 
 
 def test_every_problem_is_told_at_once(tmp_path: Path, environ: dict[str, str]):

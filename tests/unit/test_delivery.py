@@ -81,8 +81,11 @@ def test_what_cannot_be_read_is_the_peers_fault(inside):
 
 
 def test_a_placeholder_names_method_and_reason():
-    raw = placeholder(outer(), "OTR", "the session is <gone>")
-    assert text(raw) == "[a message encrypted with OTR could not be opened: the session is <gone>]"
+    raw = placeholder(outer(), "OTR", "the session is <gone>", "0123456789ab")
+    assert text(raw) == (
+        "[a message encrypted with OTR could not be opened: the session is <gone>"
+        " /e2e show 0123456789ab shows it as it came]"
+    )
     assert b"?OTR" not in raw
     assert DELAY in raw
 

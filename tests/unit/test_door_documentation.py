@@ -36,5 +36,10 @@ def test_each_system_is_mapped_with_what_it_stores(system):
     assert "nbound*" in section[1]
 
 
+def test_the_page_names_each_form_of_what_was_inside():
+    rule = re.search(r"^4\. (.*?)^5\. ", PAGE, re.MULTILINE | re.DOTALL)[1]
+    assert set(re.findall(r"`(\w+)\(\w+\)`", rule)) == {one.__name__ for one in get_args(effects.Inside)}
+
+
 def test_durable_effects_are_the_union_that_says_so():
     assert set(get_args(effects.Durable)) == set(effects.DURABLE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from attrs.exceptions import FrozenInstanceError
 
@@ -19,8 +21,12 @@ from e2eproxy.xmpp.stanza import Stanza
 
 KEY = Fingerprint("m", "00")
 REF = Ref("r1")
-TEXT = b"<message xmlns='jabber:client' to='bob@two.test'><body>A secret of some length</body></message>"
+TEXT = (
+    b"<message xmlns='jabber:client' to='bob@two.test'><body>A secret of some length</body>"
+    b"<active xmlns='urn:c'/></message>"
+)
 OUT = events.Outbound(ref=REF, own=WHO.alice, peer=WHO.bob.bare, stanza=Stanza.parse(TEXT))
+TO_PHONE = events.Outbound(ref=REF, own=WHO.alice, peer=WHO.bob, stanza=Stanza.parse(TEXT))
 IN = events.Inbound(ref=REF, own=WHO.alice, peer=WHO.bob, to=WHO.alice, stanza=Stanza.parse(TEXT))
 OTHERS = (
     events.Starting(own=WHO.alice),
@@ -84,7 +90,15 @@ def outcome(script, event):
         (OUT, (e.Return(ref=REF, condition="x", why="y"),)),
         (OUT, (e.Hold(ref=REF, why="y"), e.Emit(to=WHO.bob, payload=b"<hello xmlns='urn:x'/>"))),
         (OUT, (e.Decline(ref=REF, why="y", offer=" \t"),)),
+        (
+            OUT,
+            (e.Hold(ref=REF, why="y"), e.Ask(token="t", to=WHO.carol, payload=b"<devices xmlns='urn:x'/>")),
+        ),
+        (OUT, (SEND, e.Emit(to=WHO.bob, payload=b"<p xmlns='urn:x'><active xmlns='urn:c'/></p>"))),
+        (TO_PHONE, (e.Send(ref=REF, to=WHO.bob, payload=b"", keys=(KEY,)),)),
         (IN, (KEEP, DELIVER, DELIVER)),
+        (IN, (e.Absorb(ref=REF, why="y"), e.Emit(to=WHO.bob, payload=IN.stanza.children[0].raw))),
+        (OTHERS[0], (e.Emit(to=WHO.bob, payload=b"<hello xmlns='urn:x'/>"),)),
         (IN, (e.Unreadable(ref=REF, why="y"),)),
         (IN, (e.Absorb(ref=REF, why="y"), e.Retry(contact=WHO.bob.bare))),
         (IN, (e.Hold(ref=REF, why="y"),)),
@@ -142,7 +156,9 @@ FAULTS = [
         "user's text",
     ),
     (OUT, (e.Persist(key="", data=b""), SEND), "no key"),
-    (OUT, (SEND,) * (MOST_EFFECTS + 1), "more than"),
+    (OTHERS[0], (None,), "no effect"),
+    (IN, (DELIVER, "deliver"), "no effect"),
+    (OUT, (SEND, IN), "no effect"),
 ]
 
 
@@ -151,9 +167,32 @@ def test_what_the_door_forbids_is_a_bug_and_ends_safely(event, effects, fault):
     got, method, bugs = outcome(effects, event)
     assert len(bugs) == 1
     assert fault in bugs[0].what
-    assert (bugs[0].method, bugs[0].event) == ("reference-session", type(event).__name__)
+    assert (bugs[0].method, bugs[0].event, bugs[0].where) == (
+        "reference-session",
+        type(event).__name__,
+        "",
+    )
     assert method.made == 2
     assert_safe(event, got)
+    text = got[0].text if isinstance(got[0], e.Tell) else got[0].why
+    assert text == "The encryption method Reference session failed; this is a bug of the method."
+
+
+def test_all_faults_of_an_event_are_in_one_report():
+    for_carol = e.Send(ref=REF, to=WHO.carol, payload=b"", keys=())
+    [bug] = outcome((for_carol, KEEP), OUT)[2]
+    assert bug.what == (
+        "Persist stands behind something visible; it sent the stanza to somebody else; "
+        "it sent the stanza without naming a key"
+    )
+
+
+def test_a_stanza_may_go_in_a_thousand_parts_and_no_more():
+    assert MOST_EFFECTS == 1000
+    assert outcome((SEND,) * 1000, OUT)[2] == []
+    got, _, [bug] = outcome((SEND,) * 1001, OUT)
+    assert bug.what == "it returned more than 1000 effects"
+    assert_safe(OUT, got)
 
 
 def assert_safe(event, got):
@@ -173,10 +212,9 @@ def assert_safe(event, got):
 
 
 def test_a_stanza_for_one_resource_may_not_go_to_another_but_to_the_bare_jid_it_may():
-    to_phone = events.Outbound(ref=REF, own=WHO.alice, peer=WHO.bob, stanza=Stanza.parse(TEXT))
     elsewhere = e.Send(ref=REF, to=WHO.bob_too, payload=b"", keys=(KEY,))
-    assert outcome((elsewhere,), to_phone)[2]
-    assert not outcome((SEND,), to_phone)[2]
+    assert outcome((elsewhere,), TO_PHONE)[2]
+    assert not outcome((SEND,), TO_PHONE)[2]
     assert not outcome((elsewhere,), OUT)[2]
 
 
@@ -188,7 +226,10 @@ def test_any_other_exception_is_a_bug_and_its_text_goes_nowhere(event, error):
     assert method.made == 2
     assert type(error).__name__ in bugs[0].what
     assert "secret" not in str(bugs)
-    assert __file__ in bugs[0].where
+    line = next(
+        at for at, text in enumerate(Path(__file__).read_text().splitlines(), 1) if "raise result" in text
+    )
+    assert bugs[0].where == f"{__file__}:{line}"
 
 
 @pytest.mark.parametrize("error", [RemoteError("Damaged."), MethodError("Damaged.")])
@@ -217,9 +258,13 @@ def test_an_engine_that_cannot_be_made_fails_closed_and_is_tried_again():
     harness.forget()
     assert harness.engine is None
     assert [bug.event for bug in bugs] == ["start"]
-    assert_safe(OUT, harness.handle(OUT))
+    [refusal] = got = harness.handle(OUT)
+    assert_safe(OUT, got)
+    assert refusal.why == "The encryption method Reference session cannot be started."
+    assert [(bug.event, bug.what) for bug in bugs] == [("start", "its engine raised ZeroDivisionError")] * 2
     method.engine = lambda _context: method
     assert harness.handle(OUT) == (SEND,)
+    assert harness.engine is method
 
 
 def test_forget_makes_the_engine_anew():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from attrs import evolve
 from bed.store_samples import contents, fill, load, sample_file
 from bed.stores import JULIET, ROMEO, Place
 from sqlalchemy import create_engine, inspect, text
@@ -14,6 +15,7 @@ from e2eproxy.trust.errors import ReadOnlyError, StoreError
 from e2eproxy.trust.key_sources import KeyFile
 from e2eproxy.trust.migrations import STEPS, migrate, version
 from e2eproxy.trust.schema import VERSION, metadata
+from e2eproxy.trust.values import StoredRoster
 from e2eproxy.trust.vault import VaultError
 
 if TYPE_CHECKING:
@@ -111,6 +113,21 @@ def test_sample_opens_with_everything_in_it(place: Place, number: int) -> None:
     assert {name for name in found if found[name] != expected[name]} == {"reports", "sticky"}
 
 
+def test_what_came_with_version_2_can_be_written_to_a_store_of_version_1(place: Place) -> None:
+    load(place, 1)
+    roster = StoredRoster(None, {JULIET: "to"})
+    with place.open() as store, store.transaction() as work:
+        work.open_account(ROMEO, 1.0)
+        (sent,) = work.sent.unacknowledged(ROMEO)
+        assert sent.outer is None
+        work.sent.note(evolve(sent, outer=b"<outer/>"), b"<message/>")
+        work.rosters.put(ROMEO, roster)
+    with place.open() as store, store.transaction() as work:
+        work.open_account(ROMEO, 1.0)
+        assert work.sent.unacknowledged(ROMEO) == (evolve(sent, outer=b"<outer/>"),)
+        assert work.rosters.get(ROMEO) == roster
+
+
 @pytest.mark.parametrize("number", range(1, VERSION + 1))
 def test_sample_goes_through_a_later_step(place: Place, number: int) -> None:
     expected = load(place, number)
@@ -120,21 +137,23 @@ def test_sample_goes_through_a_later_step(place: Place, number: int) -> None:
     assert place.rows("SELECT value FROM meta WHERE name = 'schema'") == [(str(VERSION + 1),)]
 
 
-def test_a_step_that_fails_leaves_everything_as_it_was(place: Place) -> None:
-    load(place, 1)
+@pytest.mark.parametrize("number", range(1, VERSION + 1))
+def test_a_step_that_fails_leaves_everything_as_it_was(place: Place, number: int) -> None:
+    load(place, number)
     before = place.everything()
     with pytest.raises(StoreError):
         place.open(steps=(*STEPS, FAILS_LATE))
     assert place.everything() == before
     engine = create_engine(database.location(place.data, place.url))
     with engine.connect() as connected:
-        assert version(connected) == VERSION
+        assert version(connected) == number
         assert "notes" not in inspect(connected).get_table_names()
     engine.dispose()
 
 
-def test_with_a_wrong_key_nothing_is_migrated(place: Place) -> None:
-    load(place, 1)
+@pytest.mark.parametrize("number", range(1, VERSION + 1))
+def test_with_a_wrong_key_nothing_is_migrated(place: Place, number: int) -> None:
+    load(place, number)
     place.key_file.path.unlink()
     KeyFile(place.key_file.path).make(bytes)
     before = place.everything()

@@ -32,6 +32,12 @@ def named(name, **changes):
     return method
 
 
+class Leaving:
+    @property
+    def traits(self):
+        sys.exit("secret")
+
+
 class NoArguments:
     def __init__(self, needed):
         self.needed = needed
@@ -56,6 +62,7 @@ BAD = {
     "a class that needs arguments": (NoArguments, "raised TypeError"),
     "a class that quits": (Quitting, "raised SystemExit"),
     "properties that raise": (Sly(), "raised KeyError"),
+    "properties that quit": (Leaving(), "raised SystemExit"),
     "another door": (named("bad", door_version=2), "version 2 of the door, this is 1"),
     "no traits": (named("bad", traits={"name": "bad"}), "traits are not Traits"),
     "another name": (named("other"), "says bad, its traits say other"),
@@ -94,15 +101,33 @@ def test_the_reference_methods_are_not_offered():
     assert not {"reference-session", "reference-object"} & set(registry.load().methods)
 
 
-def test_installed_entry_points_are_found(tmp_path, monkeypatch):
-    place = tmp_path / "plugin-1.0.dist-info"
+def install(directory, package, points):
+    place = directory / f"{package}-1.0.dist-info"
     place.mkdir()
-    (place / "METADATA").write_text("Metadata-Version: 2.1\nName: plugin\nVersion: 1.0\n")
-    (place / "entry_points.txt").write_text(
-        "[e2eproxy.methods]\nreference-object = e2eproxy.testing:ObjectMethod\nbroken = nosuchmodule:X\n"
-    )
+    (place / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+    (place / "entry_points.txt").write_text(f"[e2eproxy.methods]\n{points}\n")
+
+
+def test_installed_entry_points_are_found(tmp_path, monkeypatch):
+    install(tmp_path, "plugin", "reference-object = e2eproxy.testing:ObjectMethod\nbroken = nosuchmodule:X")
     monkeypatch.syspath_prepend(str(tmp_path))
     found = registry.load()
     assert "reference-object" in found.methods
     assert [one.name for one in found.broken] == ["broken"]
     assert "ModuleNotFoundError" in found.broken[0].why
+
+
+@pytest.mark.parametrize("first", ["one", "two"])
+def test_which_plug_in_gets_a_name_depends_on_no_order_of_installation(tmp_path, monkeypatch, first):
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+    install(tmp_path / "one", "plugin_one", "zz = early:Y\ntwice = late:X")
+    install(tmp_path / "two", "plugin_two", "twice = early:Z\naa = late:Z")
+    for place in sorted(("one", "two"), key=lambda name: name == first):
+        monkeypatch.syspath_prepend(str(tmp_path / place))
+    assert [(point.name, point.value) for point in registry.installed()] == [
+        ("aa", "late:Z"),
+        ("twice", "early:Z"),
+        ("twice", "late:X"),
+        ("zz", "early:Y"),
+    ]

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
+from e2eproxy.proxy.life import Life
 from e2eproxy.proxy.listener import ClientListener
 from e2eproxy.proxy.pipeline import Verbatim
 from e2eproxy.proxy.session import MOVES, State
@@ -268,9 +269,10 @@ UNOFFERED = [
 @pytest.mark.parametrize(("nonza", "answer"), UNOFFERED)
 def test_what_was_not_offered_gets_its_own_failure(nonza, answer, when):
     bed = getattr(Bed(), when)()
-    bed.client.deliver(nonza + b"<iq id='1' type='get'/>")
+    login = b"<iq id='1' type='get'><query xmlns='jabber:iq:auth'/></iq>"
+    bed.client.deliver(nonza + login)
     assert answer in bed.to_client
-    assert bed.to_server == b"<iq id='1' type='get'/>"
+    assert bed.to_server == login
     assert bed.session.state is State.RELAYING
 
 
@@ -312,12 +314,48 @@ def test_a_client_that_breaks_its_stream_ends_both(data, condition):
     assert bed.server.finished
 
 
-@pytest.mark.parametrize("stanza", [b"<message/>", b"<presence/>"])
+NOT_BEFORE_THE_LOGIN = [
+    b"<message/>",
+    b"<presence/>",
+    b"<iq type='get' id='1'/>",
+    b"<iq type='set' id='1' to='juliet@example.test'><text xmlns='urn:example:text'>hark</text></iq>",
+    b"<iq type='set' id='1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/><text xmlns='urn:example:text'/></iq>",
+]
+
+
+@pytest.mark.parametrize("stanza", NOT_BEFORE_THE_LOGIN)
 def test_no_text_before_the_login(stanza):
     bed = Bed().opened()
     bed.client.deliver(stanza)
     assert bed.error()[0] == "not-authorized"
     assert bed.to_server == END
+
+
+@pytest.mark.parametrize("stanza", NOT_BEFORE_THE_LOGIN)
+def test_no_text_before_anybody_is_bound(stanza):
+    """A server that says success and binds nobody must not keep policy off for the whole stream."""
+    bed = Bed().opened()
+    bed.client.deliver(AUTH)
+    bed.server.deliver(SUCCESS)
+    bed.client.deliver(HEADER)
+    bed.server.deliver(SERVER_HEADER + b"<stream:features/>")
+    bed.forget()
+    bed.client.deliver(stanza)
+    assert bed.error()[0] == "not-authorized"
+    assert bed.to_server == END
+
+
+def test_a_server_that_binds_nobody_is_not_believed():
+    bed = Bed().opened()
+    bed.client.deliver(AUTH)
+    bed.server.deliver(SUCCESS)
+    bed.client.deliver(HEADER)
+    bed.server.deliver(SERVER_HEADER + b"<stream:features/>")
+    bed.client.deliver(b"<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>")
+    bed.forget()
+    bed.server.deliver(b"<iq type='result' id='b'/>")
+    assert bed.error()[0] == "not-authorized"
+    assert b"<message" not in bed.to_server
 
 
 def test_limits_before_and_after_the_login():
@@ -768,6 +806,5 @@ def test_every_state_can_be_left_and_none_after_the_end():
     assert set(MOVES) == set(State)
     assert all(State.OVER in MOVES[state] for state in State if state is not State.OVER)
     assert not MOVES[State.OVER]
-    bed = Bed()
     with pytest.raises(AssertionError):
-        bed.session._move(State.ENDING)
+        Life(Clock()).move(State.ENDING)

@@ -6,17 +6,23 @@ from __future__ import annotations
 
 import os
 import stat
+import zlib
 from typing import TYPE_CHECKING
 
 import pytest
-from attrs import evolve
+from attrs import asdict, evolve
 from bed.stores import JULIET, ROMEO, Place
 
 from e2eproxy.errors import LocalError
+from e2eproxy.trust import transaction
+from e2eproxy.trust.archive import collect, restore
+from e2eproxy.trust.archive_values import from_json, to_json
 from e2eproxy.trust.errors import StoppedError, StoreError
 from e2eproxy.trust.key_sources import KeyFile, Passphrase
 from e2eproxy.trust.passphrase import ScryptParameters
-from e2eproxy.trust.schema import SEALED, metadata
+from e2eproxy.trust.rosters import MOST_BYTES, decoded, encoded
+from e2eproxy.trust.schema import SEALED, metadata, rosters
+from e2eproxy.trust.transaction import Loaded
 from e2eproxy.trust.values import (
     Decision,
     Fingerprint,
@@ -26,9 +32,11 @@ from e2eproxy.trust.values import (
     MethodRecord,
     PolicyRow,
     SentId,
+    SentPair,
     StickyContact,
+    StoredRoster,
 )
-from e2eproxy.trust.vault import VaultError
+from e2eproxy.trust.vault import VaultError, cell, row_id
 
 if TYPE_CHECKING:
     from e2eproxy.trust.store import Store
@@ -46,7 +54,16 @@ RECORD = MethodRecord(account=ROMEO, method="omemo", key=f"session {JULIET}/balc
 POLICY = PolicyRow(account=ROMEO, scope="contact", key=JULIET, setting="encrypt", value="require")
 STICKY = StickyContact(account=ROMEO, contact=JULIET, since=1002.0, why="proved")
 SENT = SentId(
-    account=ROMEO, outer_id="o1", client_id="c1", to=JULIET, sent_at=1003.0, original=b"<message>" + CANARY
+    account=ROMEO,
+    outer_id="o1",
+    client_id="c1",
+    to=JULIET,
+    sent_at=1003.0,
+    original=b"<message>" + CANARY,
+    outer=b"<message id='o1'>" + CANARY,
+)
+ROSTER = StoredRoster(
+    f"version {CANARY.decode()}", {JULIET: "both", f"{CANARY.decode()}@example.test": "from"}
 )
 STANZA = b"<message><body>" + CANARY + b"</body></message>"
 HELD = HeldStanza(account=ROMEO, contact=JULIET, reference="h1", stanza=STANZA, held_at=1004.0)
@@ -65,6 +82,7 @@ def fill(work: Transaction) -> None:
     work.held.add(HELD)
     work.originals.keep(ORIGINAL)
     work.reports.add(ROMEO, "a report with " + CANARY.decode(), 1005.0)
+    work.rosters.put(ROMEO, ROSTER)
 
 
 @pytest.fixture
@@ -98,6 +116,7 @@ class TestKeeping:
             assert work.originals.get(ROMEO, "p1", now=1999.0) == ORIGINAL
             (report,) = work.reports.all(ROMEO)
             assert (report.text, report.at) == ("a report with " + CANARY.decode(), 1005.0)
+            assert work.rosters.get(ROMEO) == ROSTER
 
     def test_nothing_of_it_belongs_to_others(self, filled: Place) -> None:
         with filled.open() as store, store.transaction() as work:
@@ -114,6 +133,8 @@ class TestKeeping:
             assert work.held.all(JULIET) == ()
             assert work.originals.get(JULIET, "p1", now=0) is None
             assert work.reports.all(JULIET) == ()
+            assert work.rosters.get(JULIET) is None
+            assert work.rosters.remove(JULIET) is False
 
     def test_secrets_are_in_no_file_and_no_column(self, filled: Place) -> None:
         files = b"".join(path.read_bytes() for path in filled.data.iterdir())
@@ -325,10 +346,10 @@ class TestSent:
             work.sent.acknowledge(ROMEO, ["o1", "unknown"])
             assert work.sent.unacknowledged(ROMEO) == ()
             assert work.sent.twice(ROMEO, JULIET, "c1", STANZA, since=0) is None
-            assert work.sent.by_outer(ROMEO, "o1") == evolve(SENT, acknowledged=True)
+            assert work.sent.by_outer(ROMEO, "o1") == evolve(SENT, acknowledged=True, outer=None)
 
     def test_without_an_id_or_an_original(self, filled: Place) -> None:
-        bare = evolve(SENT, outer_id="o2", client_id=None, original=None)
+        bare = evolve(SENT, outer_id="o2", client_id=None, original=None, outer=None)
         with reopened(filled) as store, store.transaction() as work:
             work.sent.note(bare, STANZA)
             assert work.sent.by_outer(ROMEO, "o2") == bare
@@ -388,25 +409,158 @@ class TestKept:
             assert work.reports.all(ROMEO) == (report,)
 
 
+class TestRosters:
+    def test_a_later_copy_takes_the_place_of_an_earlier_one(self, filled: Place) -> None:
+        later = StoredRoster(None, {})
+        with reopened(filled) as store, store.transaction() as work:
+            work.rosters.put(ROMEO, later)
+            assert work.rosters.get(ROMEO) == later
+            assert work.rosters.remove(ROMEO) is True
+            assert work.rosters.get(ROMEO) is None
+        assert filled.rows("SELECT * FROM rosters") == []
+
+    def test_every_letter(self, filled: Place) -> None:
+        odd = StoredRoster('\0"\\ü\U0001f512', {"\0'\"{}[]\\\n🙂@example.test": "none", "": "x"})
+        with reopened(filled) as store, store.transaction() as work:
+            work.rosters.put(ROMEO, odd)
+            assert work.rosters.get(ROMEO) == odd
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"",
+            b"\x02" + encoded(ROSTER)[1:],
+            encoded(ROSTER)[:-1],
+            b"\x01{}",
+            *(
+                b"\x01" + zlib.compress(text)
+                for text in (
+                    b"",
+                    b"[]",
+                    b"[1,{}]",
+                    b"[null,[]]",
+                    b'[null,{"a":1}]',
+                    b"7",
+                    b"[" * 200_000,
+                    b"\xff",
+                )
+            ),
+        ],
+    )
+    def test_what_is_no_roster_is_none(self, filled: Place, data: bytes) -> None:
+        assert decoded(data) is None
+        with reopened(filled) as store, store.transaction() as work:
+            sealed = work._cells.seal(ROMEO, data, cell("rosters", "data", ROMEO))
+            work._cells.put(rosters, row_id(ROMEO), {"account": ROMEO, "data": sealed})
+        with reopened(filled) as store, store.transaction() as work:
+            assert work.rosters.get(ROMEO) is None
+            assert store.stopped == {}
+
+    def test_one_that_would_take_all_memory_is_none(self) -> None:
+        assert decoded(b"\x01" + zlib.compress(b" " * (MOST_BYTES + 1))) is None
+
+    def test_nothing_of_it_is_shown(self) -> None:
+        assert CANARY.decode() not in repr(StoredRoster(None, ROSTER.subscriptions))
+        assert CANARY.decode() not in repr(SENT)
+
+    def test_fifty_thousand_contacts(self, place: Place) -> None:
+        contacts = {
+            f"contact-{number:05d}-{number * 7919 % 65536:04x}@example.test": "both"
+            for number in range(50_000)
+        }
+        roster = StoredRoster("v", contacts)
+        with place.open() as store, store.transaction() as work:
+            work.open_account(ROMEO, 1.0)
+            work.rosters.put(ROMEO, roster)
+            assert work.rosters.get(ROMEO) == roster
+        (size,) = place.rows("SELECT length(data) FROM rosters")[0]
+        assert size < 1_000_000
+
+
+class TestLoading:
+    def test_everything_in_one_go(self, filled: Place) -> None:
+        with reopened(filled) as store, store.transaction() as work:
+            work.sent.note(
+                evolve(SENT, outer_id="o0", client_id=None, acknowledged=True, sent_at=1.0), STANZA
+            )
+            loaded = work.load(ROMEO)
+            assert loaded == Loaded(
+                account=ROMEO,
+                identities=(IDENTITY,),
+                records=(RECORD,),
+                held=(HELD,),
+                unacknowledged=(SENT,),
+                reports=work.reports.all(ROMEO),
+                roster=ROSTER,
+                recent=(
+                    SentPair(outer_id="o0", client_id=None, to=JULIET, sent_at=1.0),
+                    SentPair(outer_id="o1", client_id="c1", to=JULIET, sent_at=1003.0),
+                ),
+            )
+            assert len(loaded.reports) == 1
+        assert CANARY.decode() not in repr(loaded)
+
+    def test_of_a_new_account_nothing(self, filled: Place) -> None:
+        with filled.open() as store, store.transaction() as work:
+            work.open_account(JULIET, 1.0)
+            loaded = work.load(JULIET)
+        assert loaded.roster is None
+        assert not any(value for name, value in asdict(loaded).items() if name != "account")
+
+    def test_one_that_is_not_open(self, filled: Place) -> None:
+        with filled.open() as store, pytest.raises(StoreError, match="not open"), store.transaction() as work:
+            work.load(ROMEO)
+
+    def test_only_the_newest_pairs(self, filled: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(transaction, "MOST_PAIRS", 3)
+        with reopened(filled) as store, store.transaction() as work:
+            work.open_account(JULIET, 1.0)
+            work.sent.note(evolve(SENT, account=JULIET, outer_id="hers", sent_at=9000.0), STANZA)
+            for number in (5, 3, 9, 1):
+                work.sent.note(evolve(SENT, outer_id=f"x{number}", sent_at=2000.0 + number), STANZA)
+            assert [pair.outer_id for pair in work.load(ROMEO).recent] == ["x3", "x5", "x9"]
+
+
+class TestSettingsOfANewerVersion:
+    FUTURE = PolicyRow(account=ROMEO, scope="planet", key="earth", setting="quantum", value="über alles; 2")
+
+    def test_they_survive_what_this_version_does(self, filled: Place) -> None:
+        with reopened(filled) as store, store.transaction() as work:
+            work.policy.set(self.FUTURE)
+            work.policy.set(evolve(self.FUTURE, account="", value="x"))
+            work.policy.set(evolve(POLICY, setting="unheard-of"))
+        with reopened(filled) as store, store.transaction() as work:
+            work.policy.set(evolve(POLICY, value="never"))
+            work.policy.unset(ROMEO, POLICY.scope, POLICY.key, POLICY.setting)
+            assert set(work.policy.all(ROMEO)) == {self.FUTURE, evolve(POLICY, setting="unheard-of")}
+            assert work.policy.all("") == (evolve(self.FUTURE, account="", value="x"),)
+
+    def test_the_archive_takes_them_along(self, filled: Place) -> None:
+        with reopened(filled) as store, store.transaction() as work:
+            work.policy.set(self.FUTURE)
+            content = from_json(to_json(collect(work, ROMEO)))
+            work.reset(ROMEO)
+            restore(work, content, 1.0)
+            assert set(work.policy.all(ROMEO)) == {self.FUTURE, POLICY}
+
+
 SWAPS = [
     ("identities", "secret"),
     ("method_records", "data"),
     ("sent_ids", "original"),
+    ("sent_ids", "outer_stanza"),
     ("held", "stanza"),
     ("originals", "stanza"),
     ("reports", "text"),
 ]
+ONE_ROW = ("rosters", "data")  # of which an account has one only
 
 
 def read_all(work: Transaction, account: str) -> None:
     """Read every sealed value of *account*."""
-    work.identities.all(account)
-    work.records.all(account)
-    work.sent.unacknowledged(account)
-    work.held.all(account)
+    work.load(account)
     for number in (1, 2):
         work.originals.get(account, f"p{number}", now=0.0)
-    work.reports.all(account)
 
 
 def fill_twice(work: Transaction) -> None:
@@ -422,7 +576,8 @@ def fill_twice(work: Transaction) -> None:
 
 class TestDamage:
     def test_every_secret_table_is_in_the_swaps(self) -> None:
-        assert [("accounts", "wrapped_key"), *SWAPS] == [(table.name, column) for table, column in SEALED]
+        declared = [(table.name, column) for table, column in SEALED]
+        assert [("accounts", "wrapped_key"), *SWAPS, ONE_ROW] == declared
 
     @pytest.mark.parametrize(("table", "column"), SWAPS)
     def test_swapped_cells_do_not_open(self, place: Place, table: str, column: str) -> None:
@@ -435,7 +590,21 @@ class TestDamage:
         place.change(f"UPDATE {table} SET {column} = :value WHERE {key} = :row", value=first, row=two)
         self.require_stopped(place)
 
-    @pytest.mark.parametrize(("table", "column"), SWAPS)
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "UPDATE sent_ids SET outer_stanza = original",
+            "UPDATE sent_ids SET original = outer_stanza",
+            "UPDATE rosters SET data = (SELECT original FROM sent_ids)",
+            "UPDATE rosters SET data = (SELECT text FROM reports)",
+            "UPDATE held SET stanza = (SELECT data FROM rosters)",
+        ],
+    )
+    def test_cells_of_other_columns_do_not_open(self, filled: Place, statement: str) -> None:
+        assert filled.change(statement) == 1
+        self.require_stopped(filled)
+
+    @pytest.mark.parametrize(("table", "column"), [*SWAPS, ONE_ROW])
     def test_a_changed_cell_stops_its_account_only(self, filled: Place, table: str, column: str) -> None:
         ((value,),) = filled.rows(f"SELECT {column} FROM {table}")
         changed = bytearray(bytes(value))
@@ -485,6 +654,8 @@ class TestDamage:
                 lambda work: work.sent.remove(ROMEO, ["o1"]),
                 lambda work: work.sent.acknowledge(ROMEO, ["o1"]),
                 lambda work: work.reports.remove(ROMEO, [1]),
+                lambda work: work.rosters.put(ROMEO, ROSTER),
+                lambda work: work.rosters.remove(ROMEO),
                 lambda work: work.policy.set(POLICY),
                 lambda work: work.sticky.remove(ROMEO, JULIET),
             ):
@@ -515,7 +686,7 @@ class TestDamage:
                 assert lines == work.reset(ROMEO).lines()
                 assert work.losses(ROMEO).lines() == []
             assert "1 own keys (otr dsa): contacts will see new ones" in lines
-            assert len(lines) == 9  # all but a verified key
+            assert len(lines) == 10  # all but a verified key
             with store.transaction() as work:
                 assert work.open_account(ROMEO, 1.0) is True
                 read_all(work, ROMEO)

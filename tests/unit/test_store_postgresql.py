@@ -127,9 +127,14 @@ def test_a_database_without_unicode_is_refused(postgresql: PostgreSQL, tmp_path:
             "postgresql://e2eproxy:secret@/nowhere?host=/does/not/exist",
             r"postgresql://e2eproxy:\*\*\*@/nowhere",
         ),
-        ("mysql://e2eproxy:secret@host/x", "has to begin with postgresql://"),
-        ("sqlite:////tmp/x", "has to begin with postgresql://"),
-        ("secret", "cannot be read"),
+        (
+            "postgresql://e2eproxy@/nowhere?host=/does/not/exist&sslpassword=secret&password=secret",
+            r"sslpassword=\*\*\*",
+        ),
+        ("postgresql+psycopg://secret/with/slashes@host/x", "cannot be read"),
+        ("mysql://e2eproxy:secret@host/x", "begins with sqlite:// or postgresql://"),
+        ("sqlite://secret", "is a file"),
+        ("secret", "begins with sqlite:// or postgresql://"),
     ],
 )
 def test_what_is_said_of_a_url_has_no_password(tmp_path: Path, url: str, said: str) -> None:

@@ -1,0 +1,199 @@
+"""One place, written in one state of a conversation: what the server sees of it, and what becomes of the stanza."""
+
+from __future__ import annotations
+
+import random
+
+from attrs import frozen
+
+from bed.guard_world import JULIET, ROOT
+from bed.place import OTHER_SPELLINGS, SPELLINGS, Writing
+from bed.session_states import AFTER_OPENING, CANARY, METHODS, POLICIES, STATES, told
+from e2eproxy.errors import RemoteError
+from e2eproxy.methods.door import Recognition
+from e2eproxy.proxy.kinds import KINDS, Kind
+from e2eproxy.proxy.notices import PROXY
+from e2eproxy.testing.directory import NODE
+from e2eproxy.xmpp.jid import JID, BadJID
+from e2eproxy.xmpp.stanza import Stanza
+
+#: Seconds after which nothing may be held any more.
+PATIENCE = 61
+
+#: What happens once the place is written. A client whose stanza was not acknowledged may send the same again.
+AFTERWARDS = ("wait", "stream ends", "stream lost, sent again", "killed", "killed, sent again")
+
+
+@frozen
+class Group:
+    """When and how a place is written; all are names."""
+
+    method: str
+    state: str
+    policy: str
+    afterwards: str = "wait"
+
+    def __str__(self) -> str:
+        """For the report of a fault."""
+        return f"{self.method} method, {self.state}, {self.policy}, {self.afterwards}"
+
+
+GROUPS = [Group(method, state, policy) for policy in POLICIES for method in METHODS for state in STATES]
+
+
+def fits(place, group) -> bool:
+    """Whether *place* can be written in *group*, and policy says something about it there."""
+    if place.answers and group.state not in AFTER_OPENING:
+        return False
+    if (place.needs == "id" and group.method == "session") or (place.needs == "iq" and group.method != "box"):
+        return False
+    return _concerns(place, group.policy)
+
+
+def _concerns(place, policy) -> bool:
+    if policy == "require":
+        return True
+    return place.of_contact and (KINDS[place.kind].sticky or policy != "prefer, sticky")
+
+
+class Conversation:
+    """A world in which places are written one after the other; *twin* makes a broken pipeline of Romeo's."""
+
+    def __init__(self, group, seed, twin=None):
+        self.group = group
+        self.rng = random.Random(f"{seed} {group}")
+        self.world = told(group, twin=twin, manages="again" in group.afterwards)
+        self.romeo, self.juliet = self.world.sides
+        self.romeo.leaks = twin is not None
+
+    @property
+    def lasts(self) -> bool:
+        """Whether another place can be written: the state is still about the same."""
+        return (
+            self.group.state in AFTER_OPENING
+            and self.group.afterwards == "wait"
+            and not self.romeo.client.finished
+        )
+
+    def write(self, place):
+        """Write *place*, and let happen what happens afterwards."""
+        for side in self.world.sides:
+            side.read()
+            side.seen.clear()
+            side.shown.clear()
+            side.login = b""
+        raw = place.stanza(self._writing(place))
+        if place.header:
+            self.romeo.end_stream()
+            self.romeo.log_in(raw)
+            self.world.run()
+        else:
+            self.world.acknowledges = "again" not in self.group.afterwards
+            self.romeo.write(raw)
+        self._go_on(raw)
+        return Try(place, self, raw)
+
+    def _writing(self, place):
+        form = self.rng.choice(list(SPELLINGS))
+        if place.beyond.startswith("what a client encrypted"):
+            form = "base64 at offset 1"
+        to = self.rng.choice((str(JULIET), str(JULIET), *OTHER_SPELLINGS))
+        more = {}
+        if place.answers:
+            more = {"opened": _inside(self.world.opened), "opened_id": self.world.opened.id}
+        if place.answers and self.world.opened_request is not None:
+            request = self.world.opened_request
+            more |= {"request": _inside(request), "request_id": request.id}
+        return Writing(canary=CANARY.token, c=SPELLINGS[form](CANARY.token), to=to, **more)
+
+    def _go_on(self, raw):
+        ending = self.group.afterwards
+        if ending != "wait" and not self.romeo.client.finished:
+            if ending.startswith("killed"):
+                self.romeo.start()
+            elif ending == "stream ends":
+                self.romeo.end_stream()
+            else:
+                self.romeo.lose_stream()
+            self.romeo.read()
+            self.romeo.log_in()
+            self.world.acknowledges = True
+            self.romeo.write(b"<presence/>")
+            self.romeo.knows(self.juliet)
+            if "again" in ending:
+                self.romeo.write(raw)
+        self.world.wait(PATIENCE)
+
+
+class Try:
+    """One place, written once in a conversation."""
+
+    def __init__(self, place, conversation, raw):
+        self.place, self.group, self.raw = place, conversation.group, raw
+        self.romeo, self.juliet = conversation.romeo, conversation.juliet
+
+    # -- what came of it -------------------------------------------------------------------------------------------
+
+    @property
+    def leaks(self) -> list[str]:
+        """How the server sees the canary."""
+        return CANARY.places([self.romeo.login, *self.romeo.seen])
+
+    @property
+    def fate(self) -> set[str]:
+        """What became of the stanza: it came back, it left, the peer was shown it, the proxy spoke about it."""
+        stanza = Stanza.parse(self.raw, ROOT)
+        found = set()
+        for one in self.romeo.read():
+            if one.type == "error" and one.id == stanza.id:
+                found.add("came back")
+            if one.from_ == str(PROXY):
+                found.add("notice")
+        if any(self._left(stanza, raw) for raw in self.romeo.seen):
+            found.add("left")
+        if any(one.kind == stanza.kind and one.type != "error" for one in self.juliet.read()):
+            found.add("shown")
+        return found
+
+    def _left(self, stanza, raw) -> bool:
+        try:
+            seen = Stanza.parse(raw, ROOT)
+        except RemoteError:
+            return False
+        same = seen.name == stanza.name and _prepared(seen.to) == _prepared(stanza.to)
+        method = METHODS[self.group.method]()
+        return same and method.recognise(seen) is Recognition.NONE and NODE.encode() not in raw
+
+    def faults(self) -> list[str]:
+        """What must not be, as sentences."""
+        where = f"{self.place.name} ({self.group})"
+        found = [f"{where}: {bug}" for side in (self.romeo, self.juliet) for bug in side.bugs]
+        leaks = self.leaks
+        if leaks and not self.may_be_seen:
+            raw = next((one for one in self.romeo.seen if CANARY.places([one])), b"")
+            found.append(f"{where}: the server sees it, {', '.join(leaks[:2])}: {self.raw!r} left as {raw!r}")
+        if not self.place.no_stanza and not self.fate and not self._is_swallowed:
+            found.append(f"{where}: it vanished: {self.raw!r}")
+        return found
+
+    @property
+    def _is_swallowed(self) -> bool:
+        """Whether it is for the proxy and says nothing to it: no text."""
+        return self.place.kind is Kind.PROXY and b"<body" not in self.raw
+
+    @property
+    def may_be_seen(self) -> bool:
+        """Whether the kinds table, or the nature of the place, says that the server sees it."""
+        return self.place.visible or bool(self.place.beyond)
+
+
+def _prepared(address):
+    try:
+        return None if address is None else JID.parse(address)
+    except BadJID:
+        return None
+
+
+def _inside(stanza):
+    """What was in *stanza*, as a client that echoes it writes it."""
+    return b"".join(stanza.standalone_part(child) for child in stanza.children).decode()

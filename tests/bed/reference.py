@@ -1,0 +1,86 @@
+"""The daemon with the reference methods, and a relay that records, holds and cuts what it says to its server."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bed.daemon import Daemon
+from bed.reference_daemon import VARIABLE
+from bed.shaper import RECEIVE_SIZE, Shaper
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bed.certificates import Certificates
+    from bed.shaper import Way
+
+PROGRAM = Path(__file__).with_name("reference_daemon.py")
+SESSION, OBJECT = "reference-session", "reference-object"
+
+
+class ReferenceDaemon(Daemon):
+    """``reference_daemon.py`` in clear to a server; *kill* as its environment variable, None: unarmed."""
+
+    def __init__(
+        self,
+        certificates: Certificates,
+        upstream_port: int,
+        *,
+        methods: str = SESSION,
+        policy: str = "require",
+        kill: str | None = None,
+        options: Sequence[str] = (),
+        directory: Path | None = None,
+    ) -> None:
+        wanted = ["--policy", policy, "--methods", methods, *options]
+        super().__init__(certificates, upstream_port, "none", options=wanted, directory=directory)
+        self.kill = kill
+
+    def _command(self, data: Path) -> list[str]:
+        command = super()._command(data)
+        command[1:3] = [str(PROGRAM)]
+        return command if self.kill is None else ["env", f"{VARIABLE}={self.kill}", *command]
+
+
+class Wiretap(Shaper):
+    """A relay between daemon and server that changes nothing, keeps what it carries, and can stop or break it."""
+
+    def __init__(self, target_port: int) -> None:
+        super().__init__(target_port, "join", seed=0)
+        self._said: dict[bool, list[bytes]] = {True: [], False: []}
+        self._open = {True: threading.Event(), False: threading.Event()}
+        for gate in self._open.values():
+            gate.set()
+
+    def said(self, *, up: bool) -> bytes:
+        """All that came from the daemon (*up*) or from the server, of all connections, carried on or not."""
+        return b"".join(self._said[up])
+
+    def hold(self, *, up: bool) -> None:
+        """Carry nothing more in one direction, until ``release`` or ``cut``."""
+        self._open[up].clear()
+
+    def release(self, *, up: bool) -> None:
+        """Carry on."""
+        self._open[up].set()
+
+    def cut(self) -> None:
+        """End all connections; what is held is lost. Later ones are carried again."""
+        for connection in self._connections:
+            connection.shut()
+        for gate in self._open.values():
+            gate.set()
+
+    def _join(self, way: Way) -> None:
+        up = way.traffic is self.up
+        while data := way.source.recv(RECEIVE_SIZE):
+            self._said[up].append(data)
+            self._open[up].wait()
+            self._send(way, data)
+
+    def stop(self) -> None:
+        for gate in self._open.values():
+            gate.set()
+        super().stop()
