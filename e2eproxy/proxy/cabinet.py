@@ -145,10 +145,8 @@ class Cabinet:
                 work.records.put(MethodRecord(account=self._name, method=method, key=key, data=data))
             case PersistIdentity():
                 work.identities.put(self._identity(method, effect, at))
-            case Learn(contact=contact, fingerprint=fingerprint, public=public):
-                return work.peer_keys.learn(
-                    self._name, str(contact.bare), fingerprint, public, at, first=Decision.TOFU
-                )
+            case Learn():
+                return self._learn(work, method, effect, at)
             case Verified(contact=contact, fingerprint=fingerprint, how=how, holds=holds):
                 decision = Decision.VERIFIED if holds else Decision.UNDECIDED
                 work.peer_keys.decide(
@@ -161,6 +159,21 @@ class Cabinet:
                 )
                 return _Checked(contact.bare, fingerprint, decision)
         return None
+
+    def _learn(self, work: Transaction, method: str, effect: Learn, at: float) -> KeySeen | None:
+        contact = str(effect.contact.bare)
+        if contact == self._name:
+            own = any(key.public == effect.public for key in work.identities.all(self._name, method))
+            if own:
+                # Made here, so nobody has to be asked; no event either, since nothing was found out.
+                work.peer_keys.learn(self._name, contact, effect.fingerprint, effect.public, at)
+                work.peer_keys.decide(
+                    self._name, contact, effect.fingerprint, Decision.ACCEPTED, how="own", at=at
+                )
+                return None
+        return work.peer_keys.learn(
+            self._name, contact, effect.fingerprint, effect.public, at, first=Decision.TOFU
+        )
 
     def _identity(self, method: str, wanted: PersistIdentity, at: float) -> IdentityKey:
         return IdentityKey(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from e2eproxy.methods.effects import Body, Whole
+from e2eproxy.proxy.allowed_children import OUTSIDE
 from e2eproxy.xmpp import names
 from e2eproxy.xmpp.spans import BadElement, read
 from e2eproxy.xmpp.stanza import Stanza, element, escape_text
@@ -38,6 +39,8 @@ SERVERS_ONLY: Final = frozenset(
         ("urn:xmpp:occupant-id:0", "occupant-id"),
     )
 )
+#: What a peer's client says beside a ciphertext and ours is to hear: what is allowed there, but for words to servers.
+BESIDE: Final = frozenset(one.element for one in OUTSIDE if one.rather_inside)
 NOT_ENCRYPTED: Final = "[not encrypted] "
 #: Other renderings of a body's text.
 _ALTERNATIVES: Final = frozenset(
@@ -52,12 +55,15 @@ def opened(outer: Stanza, inside: Inside) -> bytes:
     Raises BadElement if *inside* cannot be read: it is a peer's.
     """
     kept = b"".join(child.raw for child in outer.children if child.name in SERVERS_ONLY)
-    if isinstance(inside, Body):
-        return outer.with_content(_body(inside.text) + kept)
     if isinstance(inside, Whole):
         return _whole(outer, Stanza.parse(inside.raw), kept)
+    beside = [child for child in outer.children if child.name in BESIDE]
+    if isinstance(inside, Body):
+        return outer.with_content(_body(inside.text) + b"".join(child.raw for child in beside) + kept)
     children = read(b"<inside xmlns='" + names.CLIENT.encode() + b"'>" + inside.raw + b"</inside>").children
-    return outer.with_content(_not_servers(children) + kept)
+    there = {child.name for child in children}
+    rest = b"".join(child.raw for child in beside if child.name not in there)
+    return outer.with_content(_not_servers(children) + rest + kept)
 
 
 def _whole(outer: Stanza, inner: Stanza, kept: bytes) -> bytes:

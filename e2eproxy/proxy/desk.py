@@ -79,14 +79,6 @@ class _Face:
     seen: SeenIds = field(factory=SeenIds)
 
 
-@frozen
-class Doubtful:
-    """A stanza that was sent and never acknowledged: what the client wrote, and how it left."""
-
-    sent: SentId
-    stanza: bytes = field(repr=False)
-
-
 class Desk:
     """One account's; *world* does what an engine wants done (see ``Lane``)."""
 
@@ -101,11 +93,12 @@ class Desk:
         self.speaks: frozenset[str] = frozenset()
         #: The roster as an earlier stream left it.
         self.roster: Snapshot | None = None
+        self._name = str(self.account)
         self._rules = rules
         self._world = world
         self._contacts: dict[JID, _Contact] = {}
         self._faces: dict[JID, _Face] = {}
-        self._doubtful: deque[Doubtful] = deque(maxlen=MOST_DOUBTFUL)
+        self._doubtful: deque[SentId] = deque(maxlen=MOST_DOUBTFUL)
 
     def equip(self, equipment: Sequence[Equipped]) -> None:
         """Take the engines, once the cabinet is open."""
@@ -116,9 +109,7 @@ class Desk:
         """Take over what an earlier daemon knew: the roster, and what it sent and never saw acknowledged."""
         if loaded.roster is not None:
             self.roster = _snapshot(loaded.roster)
-        for sent in loaded.unacknowledged:
-            if sent.original is not None:
-                self._doubtful.append(Doubtful(sent, sent.original))
+        self._doubtful.extend(loaded.unacknowledged)
 
     def tell_all(self, event: Event) -> None:
         """Let every engine have *event*."""
@@ -155,6 +146,12 @@ class Desk:
         """Return the engines in policy's order; those it does not name are not asked."""
         return [self.lanes[name] for name in resolved.methods if name in self.lanes]
 
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to protect and nothing to refuse: no method, no rule, nobody remembered."""
+        known = self.lanes or self._contacts or len(self.pairs)
+        return not known and self._rules.lenient(self._name)
+
     # -- what is remembered of a contact -----------------------------------------------------------------------------
 
     def memory(self, contact: JID) -> sticky.Memory:
@@ -170,6 +167,12 @@ class Desk:
                 why = None if stored is None else sticky.Why(stored.why)
                 memory = evolve(memory, why=why, never_again=never)
         return memory
+
+    def remembered(self, contacts: Sequence[JID]) -> tuple[bool, bool]:
+        """Return whether any of *contacts* is remembered as encrypted, and whether the user's word clears all of those."""
+        memories = [self.memory(contact) for contact in contacts]
+        cleared = all(memory.cleared or not memory.sticky for memory in memories)
+        return any(memory.sticky for memory in memories), cleared and any(one.cleared for one in memories)
 
     def remember(self, contact: JID, memory: sticky.Memory) -> None:
         """Remember *memory* of the bare JID *contact*; what has to outlive the daemon is stored."""
@@ -246,25 +249,22 @@ class Desk:
 
     # -- what was sent and never acknowledged ---------------------------------------------------------------------------
 
-    def in_doubt(self, sent: SentId, stanza: bytes) -> None:
-        """Note that it is not known whether *stanza*, which left as *sent*, arrived."""
-        self._doubtful.append(Doubtful(sent, stanza))
+    def in_doubt(self, sent: SentId) -> None:
+        """Note that it is not known whether what left as *sent* arrived."""
+        self._doubtful.append(sent)
 
-    def sent_before(self, to: JID, client_id: str | None, stanza: bytes, now: float) -> SentId | None:
+    def sent_before(self, to: JID, stanza: Stanza, now: float) -> SentId | None:
         """Return the first copy of *stanza* if it was sent to the same address shortly before, on an earlier stream.
 
         It is found once: then it is under way again.
         """
-        for one in self._doubtful:
-            sent = one.sent
-            same = sent.to == str(to) and sent.client_id == client_id and one.stanza == stanza
-            if (
-                same
-                and client_id is not None
-                and sent.outer is not None
-                and now - sent.sent_at <= TWICE_WITHIN
-            ):
-                self._doubtful.remove(one)
+        if not self._doubtful or stanza.id is None:
+            return None
+        written = stanza.standalone()
+        for sent in self._doubtful:
+            same = sent.to == str(to) and sent.client_id == stanza.id and sent.original == written
+            if same and sent.outer is not None and now - sent.sent_at <= TWICE_WITHIN:
+                self._doubtful.remove(sent)
                 return sent
         return None
 
@@ -343,3 +343,11 @@ class Unreadable:
     def settings(self, _account: str, _scope: str, _key: str) -> Mapping[str, str]:
         """Raise LocalError, always."""
         raise LocalError(self.why)
+
+    def methods(self, _account: str) -> frozenset[str]:
+        """None that is known."""
+        return frozenset()
+
+    def lenient(self, _account: str) -> bool:
+        """Nobody knows."""
+        return False

@@ -131,7 +131,8 @@ class Guards:
         desk = known.desk
         desk.remember_earlier(loaded)
         desk.speaks = client_speaks(self.rules, desk.account)
-        desk.equip([self._equipped(method, desk.cabinet) for method in self._methods])
+        named = self.rules.methods(str(desk.account))
+        desk.equip([self._equipped(one, desk.cabinet) for one in self._methods if one.traits.name in named])
         known.earlier = loaded
         self._ready(known)
 

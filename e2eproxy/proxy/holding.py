@@ -75,6 +75,10 @@ class Lines(Generic[Item]):
         """How many stanzas are in all lines."""
         return sum(len(line.held) for line in self._lines.values())
 
+    def __bool__(self) -> bool:
+        """Whether anything is in any line."""
+        return bool(self._lines)
+
     def standing(self, direction: Direction, contact: JID) -> bool:
         """Whether anything of *contact* (bare) is before a new stanza in this direction."""
         return (direction, contact) in self._lines

@@ -19,7 +19,7 @@ from e2eproxy.proxy import leftovers, sticky
 from e2eproxy.proxy.classify import classify
 from e2eproxy.proxy.holding import NO_ROOM, Direction
 from e2eproxy.proxy.ids import Pair
-from e2eproxy.proxy.kinds import KINDS, METHOD_KINDS, Kind
+from e2eproxy.proxy.kinds import KINDS, METHOD_KINDS, Kind, Setting
 from e2eproxy.proxy.notes import Leaves, Waits
 from e2eproxy.proxy.outer import MOST_BYTES, bare_answer, bare_refusal, new_id, protected, with_offer
 from e2eproxy.proxy.pipeline import Care
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from e2eproxy.xmpp.jid import JID
     from e2eproxy.xmpp.stanza import Stanza
 
+_NOT_STORED: Final = "Not sent: the store could not be written to."
 _IN_SESSION: Final = frozenset((Reach.LIVE, Reach.FINISHED))
 
 
@@ -175,7 +176,7 @@ class OutgoingStanzas:
         """Give back a stanza that has to wait and cannot be stored, unless a method has it: that will fail as well."""
         item.held = False
         if item.ref in self._exposed and self._lines.remove(Direction.OUT, item.contact, item):
-            self._give_back(item, "internal-server-error", "Not sent: the store could not be written to.")
+            self._give_back(item, "internal-server-error", _NOT_STORED)
             self.go_on(item.contact)
 
     def _is_safe(self, item: Outgoing) -> None:
@@ -222,18 +223,22 @@ class OutgoingStanzas:
         state = self._state(item, resolved)
         without = evolve(state, reach=Reach.NONE, carries=True)
         item.required = decide(item.found.kind, resolved.when, without).outcome is not Outcome.PASS
-        return decide(item.found.kind, resolved.when, state)
+        ruling = decide(item.found.kind, resolved.when, state)
+        answers = item.found.kind is Kind.IQ_RESULT_OF_ITSELF and resolved.when is Setting.REQUIRE
+        if answers and ruling.outcome is Outcome.PASS and item.stanza.id not in self._desk.seen(item.contact):
+            # What the software says of itself may go, but not under an id that nobody is known to have used.
+            return evolve(ruling, outcome=Outcome.BARE)
+        return ruling
 
     def _state(self, item: Outgoing, resolved: Resolved) -> State:
-        peer = item.found.to or item.contact
-        able = self._able(item)
+        able, peer = self._able(item), item.found.to or item.contact
         lanes = able or [lane for lane in item.lanes if self._counts(lane, peer)]
-        memory = self._desk.memory(item.contact)
+        is_sticky, cleared = self._desk.remembered(item.found.recipients or (item.contact,))
         return State(
             reach=self._desk.reach(lanes, peer) if lanes else Reach.NONE,
             carries=bool(able) or not lanes,
-            sticky=memory.sticky,
-            cleared=memory.cleared,
+            sticky=is_sticky,
+            cleared=cleared,
             waited=self._waits.over(item.contact, resolved.when, self._now()),
             answers_decrypted=item.answers is not None,
         )
@@ -267,9 +272,7 @@ class OutgoingStanzas:
                 self._refuse(item, ruling)
 
     def _protect(self, item: Outgoing) -> None:
-        before = self._desk.sent_before(
-            item.found.to or item.contact, item.stanza.id, item.stanza.raw, self._desk.cabinet.now()
-        )
+        before = self._desk.sent_before(item.found.to or item.contact, item.stanza, self._desk.cabinet.now())
         if before is not None and before.outer is not None:
             self._again(item, before, before.outer)
             return
@@ -379,7 +382,7 @@ class OutgoingStanzas:
             original=item.stanza.standalone(),
             outer=raw,
         )
-        self._unacknowledged.note(sent, item.stanza.raw)
+        self._unacknowledged.note(sent)
         return Leaves(sent=sent, stanza=item.stanza.raw, held=item.ref if item.held else None)
 
     def outcome(self, lane: Lane, event: Outbound, effect: e.Effect) -> bool:
@@ -413,8 +416,7 @@ class OutgoingStanzas:
 
     def _send(self, item: Outgoing) -> None:
         if item.fault is not None:
-            condition, text = item.fault
-            self._finish(item, self._error(item, condition, text))
+            self._finish(item, self._error(item, *item.fault))
             return
         if item.found.kind in {Kind.CHAT, Kind.SELF}:
             self._desk.remember(item.contact, sticky.text_encrypted(self._desk.memory(item.contact)))
@@ -424,11 +426,11 @@ class OutgoingStanzas:
 
     def _again(self, item: Outgoing, before: SentId, raw: bytes) -> None:
         """Send what was sent before and may not have arrived as the very same bytes, so that nobody reads it twice."""
-        sent = evolve(before, sent_at=self._desk.cabinet.now(), acknowledged=False)
-        self._unacknowledged.note(sent, item.stanza.raw)
+        sent = evolve(before, sent_at=self._desk.cabinet.now())
+        self._unacknowledged.note(sent)
         self._desk.pairs.note(sent.outer_id, Pair(item.stanza.id, item.contact, item.stanza))
-        note = Leaves(sent=sent, stanza=item.stanza.raw, held=item.ref if item.held else None)
-        self._leave_noted(item, raw, note)
+        held = item.ref if item.held else None
+        self._leave_noted(item, raw, Leaves(sent=sent, stanza=item.stanza.raw, held=held))
 
     def settle(self, lane: Lane, ref: Ref) -> None:
         """Take note that *lane* has said all it has to say about a stanza: unless it waits, the next one's turn."""
@@ -463,8 +465,7 @@ class OutgoingStanzas:
             item.made = []
             self._unacknowledged.forget(outer)
             if item.ref in self._leaving:
-                text = "Not sent: the store could not be written to."
-                self._finish(item, self._error(item, "internal-server-error", text))
+                self._finish(item, self._error(item, "internal-server-error", _NOT_STORED))
 
         self._desk.cabinet.note(note).addCallbacks(noted, failed)
 

@@ -44,6 +44,10 @@ class Questions:
         self._send = send
         self._open: dict[str, _Question] = {}
 
+    def __len__(self) -> int:
+        """How many are open."""
+        return len(self._open)
+
     def ask(
         self,
         to: JID | None,

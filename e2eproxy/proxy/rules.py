@@ -49,6 +49,15 @@ class Rules(Protocol):
         *account* is "" for what holds for every account. Raises LocalError if the store cannot be read.
         """
 
+    def methods(self, account: str) -> frozenset[str]:
+        """Return the names of all methods that any level of *account* names: no others are begun for it."""
+
+    def lenient(self, account: str) -> bool:
+        """Return whether nothing that is set keeps text from leaving in clear, for whomever of *account*'s contacts.
+
+        Where it is not known, it is not so.
+        """
+
 
 @frozen
 class Found:

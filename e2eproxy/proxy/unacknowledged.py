@@ -33,11 +33,11 @@ class Unacknowledged:
         self._desk = desk
         self._ways = ways
         self._own = str(own)
-        self._sent: dict[str, tuple[SentId, bytes]] = {}
+        self._sent: dict[str, SentId] = {}
 
-    def note(self, sent: SentId, stanza: bytes) -> None:
-        """Take note of what is about to leave; *stanza*: the client's own bytes."""
-        self._sent[sent.outer_id] = (sent, stanza)
+    def note(self, sent: SentId) -> None:
+        """Take note of what is about to leave."""
+        self._sent[sent.outer_id] = sent
 
     def forget(self, outer_id: str) -> None:
         """Take note that it does not leave after all."""
@@ -66,14 +66,14 @@ class Unacknowledged:
         for care in items:
             noted = None if care.outer_id is None else self._sent.pop(care.outer_id, None)
             if noted is not None:
-                self._desk.in_doubt(*noted)
-                given.append(noted[0].outer_id)
+                self._desk.in_doubt(noted)
+                given.append(noted.outer_id)
             if care.stanza is None:
                 continue
             if self._ways.client_there:
                 self._back(care.stanza, "remote-server-timeout", _NOT_KNOWN)
             else:
-                to = noted[0].to if noted is not None else care.stanza.to or str(self._desk.account)
+                to = noted.to if noted is not None else care.stanza.to or str(self._desk.account)
                 reports += leftovers.doubtful(care.stanza, to, self._desk.cabinet.now())
         if reports or given:
             self._desk.cabinet.report(reports, sent=given)

@@ -301,6 +301,9 @@ class SessionEngine:
     ) -> tuple[e.Effect, ...]:
         self._half.pop(event.peer, None)
         self._failed.discard(event.peer)
+        # Who went through a handshake is there and able, whatever its presence and its features say.
+        self._able.add(event.peer)
+        self._here[event.peer] = True
         key = self.name_of(done.identity)
         return (
             e.Learn(contact=event.peer.bare, fingerprint=key, public=done.identity),

@@ -127,6 +127,8 @@ class Book:
         self._read_public = read_public
         self._accounts: dict[str, dict[str, Contact]] = {}
         self._settings: dict[str, Settings] = {"": {}}
+        #: Grows with each change: what was found out from the book holds as long as it is the same.
+        self.version = 0
 
     def knows(self, account: str) -> bool:
         """Whether *account* is open; what is not in the book of one that is not open is unknown, not absent."""
@@ -158,12 +160,21 @@ class Book:
         known = self._settings.get(account)
         return known.get((scope, key), {}) if known else {}
 
+    def all_settings(self, account: str) -> Iterable[Mapping[str, str]]:
+        """The settings {name: value} of every level of *account*, "" being the whole daemon."""
+        return self._settings.get(account, {}).values()
+
+    def any_sticky(self, account: str) -> bool:
+        """Whether any contact of *account* is sticky."""
+        return any(one.sticky is not None for one in self._accounts.get(account, {}).values())
+
     def contacts(self, account: str) -> tuple[str, ...]:
         """The contacts of *account* of whom a key is known or who are sticky."""
         return tuple(self._accounts.get(account, ()))
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Follow what was committed, in its order."""
+        self.version += 1
         for change in changes:
             self._apply(change)
 

@@ -41,9 +41,7 @@ class BoxMethod:
         name=NAME,
         title="Box",
         summary="every kind of stanza, whole",
-        kinds=frozenset(
-            {"chat", "groupchat", "muc-private", "bodyless", "directed-presence", "iq", "error"}
-        ),
+        kinds=frozenset({"chat", "groupchat", "muc-private", "bodyless", "directed-presence", "iq", "error"}),
         wire=Wire(elements=frozenset({(NAMESPACE, "box")}), eme=NAMESPACE),
         features=(NAMESPACE,),
         commands=(("end", "end the session"),),

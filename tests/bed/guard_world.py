@@ -113,11 +113,19 @@ class Rules:
         self.rows = {("default", ""): {"when": "prefer", "methods": "reference-session reference-object"}}
         self.unreadable = False
         self.stored = None
+        self.every = set()
 
     def settings(self, account, scope, key):
         if self.unreadable:
             raise LocalError("the store cannot be read")
         return {**self.rows.get((scope, key), {}), **self.stored.settings(account, scope, key)}
+
+    def methods(self, account):
+        return frozenset(self.every) | self.stored.methods(account)
+
+    def lenient(self, account):
+        words = [row.get("when", "prefer") for row in self.rows.values()]
+        return not self.unreadable and "require" not in words and self.stored.lenient(account)
 
 
 class Leaky:
@@ -144,6 +152,7 @@ class Side:
         self.twin = twin or (lambda guard, _side: guard)
         self.leaks = False
         self.rules = Rules()
+        self.rules.every = {method.traits.name for method in methods}
         self.bugs = []
         self.disk = Disk()
         self.pool = Pool()

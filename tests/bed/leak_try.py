@@ -11,12 +11,16 @@ from bed.place import OTHER_SPELLINGS, SPELLINGS, Writing
 from bed.session_states import AFTER_OPENING, CANARY, METHODS, POLICIES, STATES, told
 from e2eproxy.errors import RemoteError
 from e2eproxy.methods.door import Recognition
+from e2eproxy.proxy.allowed_children import CHAT_STATES, EVENTS, HINTS, MARKERS, RECEIPTS
 from e2eproxy.proxy.kinds import KINDS, Kind
 from e2eproxy.proxy.notices import PROXY
 from e2eproxy.testing.directory import NODE
+from e2eproxy.xmpp import names
 from e2eproxy.xmpp.jid import JID, BadJID
-from e2eproxy.xmpp.stanza import Stanza
+from e2eproxy.xmpp.stanza import Stanza, build
 
+#: Namespaces of what a client says by itself, without any word of the user's.
+_SIGNALS = frozenset((CHAT_STATES, RECEIPTS, MARKERS, EVENTS, HINTS))
 #: Seconds after which nothing may be held any more.
 PATIENCE = 61
 
@@ -69,11 +73,8 @@ class Conversation:
     @property
     def lasts(self) -> bool:
         """Whether another place can be written: the state is still about the same."""
-        return (
-            self.group.state in AFTER_OPENING
-            and self.group.afterwards == "wait"
-            and not self.romeo.client.finished
-        )
+        steady = self.group.state in AFTER_OPENING | {"none"} and self.group.afterwards == "wait"
+        return steady and not self.romeo.client.finished
 
     def write(self, place):
         """Write *place*, and let happen what happens afterwards."""
@@ -83,6 +84,8 @@ class Conversation:
             side.shown.clear()
             side.login = b""
         raw = place.stanza(self._writing(place))
+        if place.kind is Kind.IQ_RESULT_OF_ITSELF and not place.answers and not place.name.startswith("id "):
+            self._asked(raw)
         if place.header:
             self.romeo.end_stream()
             self.romeo.log_in(raw)
@@ -92,6 +95,16 @@ class Conversation:
             self.romeo.write(raw)
         self._go_on(raw)
         return Try(place, self, raw)
+
+    def _asked(self, raw):
+        """The contact asks what *raw* answers."""
+        asked = {
+            "from": str(JULIET),
+            "to": str(self.romeo.jid),
+            "type": "get",
+            "id": Stanza.parse(raw, ROOT).id,
+        }
+        self.romeo.server.deliver(build("iq", asked, b"<query xmlns='jabber:iq:version'/>"))
 
     def _writing(self, place):
         form = self.rng.choice(list(SPELLINGS))
@@ -149,20 +162,24 @@ class Try:
                 found.add("came back")
             if one.from_ == str(PROXY):
                 found.add("notice")
-        if any(self._left(stanza, raw) for raw in self.romeo.seen):
-            found.add("left")
+        for raw in self.romeo.seen:
+            found |= self._left(stanza, raw)
         if any(one.kind == stanza.kind and one.type != "error" for one in self.juliet.read()):
             found.add("shown")
         return found
 
-    def _left(self, stanza, raw) -> bool:
+    def _left(self, stanza, raw) -> set[str]:
         try:
             seen = Stanza.parse(raw, ROOT)
         except RemoteError:
-            return False
-        same = seen.name == stanza.name and _prepared(seen.to) == _prepared(stanza.to)
-        method = METHODS[self.group.method]()
-        return same and method.recognise(seen) is Recognition.NONE and NODE.encode() not in raw
+            return set()
+        if seen.name != stanza.name or NODE.encode() in raw:
+            return set()
+        if METHODS[self.group.method]().recognise(seen) is Recognition.NONE:
+            return {"left"} if _bare(seen.to) == _bare(stanza.to) else set()
+        # The messages of a handshake look like sealed ones.
+        to_him = _bare(seen.to) == (_bare(stanza.to) or self.romeo.jid.bare)
+        return {"left sealed"} if to_him and self.group.method != "session" else set()
 
     def faults(self) -> list[str]:
         """What must not be, as sentences."""
@@ -172,14 +189,20 @@ class Try:
         if leaks and not self.may_be_seen:
             raw = next((one for one in self.romeo.seen if CANARY.places([one])), b"")
             found.append(f"{where}: the server sees it, {', '.join(leaks[:2])}: {self.raw!r} left as {raw!r}")
-        if not self.place.no_stanza and not self.fate and not self._is_swallowed:
+        if not self.place.no_stanza and not self.fate and not self._may_vanish:
             found.append(f"{where}: it vanished: {self.raw!r}")
         return found
 
     @property
-    def _is_swallowed(self) -> bool:
-        """Whether it is for the proxy and says nothing to it: no text."""
-        return self.place.kind is Kind.PROXY and b"<body" not in self.raw
+    def _may_vanish(self) -> bool:
+        """Whether nobody has to hear of it: what says nothing to the proxy, or what nobody misses once a stream is gone."""
+        if self.place.kind is Kind.PROXY:
+            return b"<body" not in self.raw
+        if self.group.afterwards == "wait":
+            return False
+        stanza = Stanza.parse(self.raw, ROOT)
+        signals = all(names.split_name(child.name)[0] in _SIGNALS for child in stanza.children)
+        return stanza.kind == "presence" or stanza.type in {"error", "result"} or signals
 
     @property
     def may_be_seen(self) -> bool:
@@ -187,9 +210,9 @@ class Try:
         return self.place.visible or bool(self.place.beyond)
 
 
-def _prepared(address):
+def _bare(address):
     try:
-        return None if address is None else JID.parse(address)
+        return None if address is None else JID.parse(address).bare
     except BadJID:
         return None
 

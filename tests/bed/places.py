@@ -155,7 +155,8 @@ def _echoes():
          (f"<message {to} id='$id'><forwarded xmlns='urn:xmpp:forward:0'><message xmlns='jabber:client'>$opened</message>"
          "</forwarded></message>")),
     ):  # fmt: skip
-        yield Place(name=name, kind=kind, template=template, answers=True)
+        visible = name == "version for an opened request"
+        yield Place(name=name, kind=kind, template=template, answers=True, visible=visible)
 
 
 def _unique(places):

@@ -48,9 +48,12 @@ class Wiretap(Shaper):
     """A relay between daemon and server that changes nothing, keeps what it carries, and can stop or break it."""
 
     def __init__(self, target_port: int) -> None:
+        """Nothing listens before it is started."""
         super().__init__(target_port, "join", seed=0)
         self._said: dict[bool, list[bytes]] = {True: [], False: []}
         self._open = {True: threading.Event(), False: threading.Event()}
+        self._waiting: dict[bool, list[tuple[Way, bytes]]] = {True: [], False: []}
+        self._order = threading.Lock()
         for gate in self._open.values():
             gate.set()
 
@@ -60,27 +63,38 @@ class Wiretap(Shaper):
 
     def hold(self, *, up: bool) -> None:
         """Carry nothing more in one direction, until ``release`` or ``cut``."""
-        self._open[up].clear()
+        with self._order:
+            self._open[up].clear()
 
     def release(self, *, up: bool) -> None:
         """Carry on."""
-        self._open[up].set()
+        with self._order:
+            waiting, self._waiting[up] = self._waiting[up], []
+            for way, data in waiting:
+                self._send(way, data)
+            self._open[up].set()
 
     def cut(self) -> None:
         """End all connections; what is held is lost. Later ones are carried again."""
-        for connection in self._connections:
-            connection.shut()
-        for gate in self._open.values():
-            gate.set()
+        with self._order:
+            for connection in self._connections:
+                connection.shut()
+            for up, gate in self._open.items():
+                self._waiting[up] = []
+                gate.set()
 
     def _join(self, way: Way) -> None:
         up = way.traffic is self.up
         while data := way.source.recv(RECEIVE_SIZE):
-            self._said[up].append(data)
-            self._open[up].wait()
-            self._send(way, data)
+            with self._order:
+                self._said[up].append(data)
+                if self._open[up].is_set():
+                    self._send(way, data)
+                else:
+                    self._waiting[up].append((way, data))
+        self._open[up].wait()  # the end of the stream comes behind what is held
 
     def stop(self) -> None:
-        for gate in self._open.values():
-            gate.set()
+        """End all connections and stop listening."""
+        self.cut()
         super().stop()

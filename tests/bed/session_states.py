@@ -14,6 +14,10 @@ from e2eproxy.testing.session_method import SessionMethod
 
 CANARY = Canary("Zeisig7Quendel4Fjord")
 METHODS = {"session": SessionMethod, "object": ObjectMethod, "box": BoxMethod}
+#: Messages to a room are under the room's rule only while the client is in it.
+JOIN = (
+    b"<presence to='garden@rooms.example.test/romeo'><x xmlns='http://jabber.org/protocol/muc'/></presence>"
+)
 REQUIRE = {"when": "require"}
 PREFER = {"when": "prefer"}
 
@@ -166,8 +170,10 @@ def told(group, *, twin=None, manages=False):
     made = METHODS[group.method]()
     world = World(made, theirs=() if group.state == "none" else None, twin=twin, manages=manages)
     romeo, juliet = world.sides
+    juliet.rules.rows["default", ""] = PREFER | {"methods": made.traits.name}
     for where, settings in POLICIES[group.policy].items():
         romeo.rules.rows[where] = settings | {"methods": made.traits.name}
+    romeo.write(JOIN)
     STATES[group.state](world)
     if group.policy == "prefer, sticky" and not romeo.is_sticky(juliet.jid):
         # A method that proves nothing, or nothing that was proved: then it is the user's word.

@@ -33,7 +33,7 @@ def test_a_method_that_declines_inside_a_session_does_not_let_text_out_in_clear(
     romeo, juliet = world.sides
     romeo.knows(juliet)
     romeo.say(juliet.jid)
-    # Juliet's engine has not seen Romeo's presence, and says that he is away.
+    juliet.server.deliver(f"<presence type='unavailable' from='{romeo.jid}'/>".encode())
     juliet.say(romeo.jid, "my only love", "c9")
     assert [error.id for error in juliet.errors] == ["c9"]
     assert b"my only love" not in b"".join(world.seen)

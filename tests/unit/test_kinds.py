@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from e2eproxy.proxy.classify import Scene, classify, command
-from e2eproxy.proxy.kinds import KINDS, Kind, Row, Setting, Treatment, Whose
+from e2eproxy.proxy.kinds import KINDS, METHOD_KINDS, Kind, Row, Setting, Treatment, Whose
 from e2eproxy.proxy.shapes import Ids
 from e2eproxy.xmpp.jid import JID
 from e2eproxy.xmpp.tree import parse
@@ -514,3 +514,28 @@ def test_what_passes_verbatim_under_require_is_marked():
     for row in KINDS.values():
         if row.require is Treatment.PASS:
             assert row.visible
+
+
+NAMES = """
+chat                chat
+self                chat
+bodyless            bodyless
+signal              bodyless
+groupchat           groupchat
+muc-private         muc-private
+directed-presence   directed-presence
+iq                  iq
+iq-result           iq
+"""
+
+
+def test_kinds_have_the_names_that_methods_use_in_their_traits():
+    assert {kind.value: name for kind, name in METHOD_KINDS.items()} == dict(
+        line.split() for line in NAMES.strip().splitlines()
+    )
+
+
+def test_whatever_policy_may_want_encrypted_is_a_kind_that_methods_have_a_name_for():
+    for one, row in KINDS.items():
+        if any("encrypted" in row.treatment(setting).value for setting in ORDER):
+            assert one in METHOD_KINDS

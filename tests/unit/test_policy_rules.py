@@ -13,9 +13,11 @@ from e2eproxy.proxy.classify import Classified
 from e2eproxy.proxy.kinds import KINDS, Kind, Setting
 from e2eproxy.proxy.rules import (
     DEFAULTS,
+    SPEAKS,
     UNREADABLE,
     Scope,
     Whom,
+    client_speaks,
     edited,
     levels,
     resolve,
@@ -257,3 +259,18 @@ def test_several_recipients_are_as_strict_as_the_strictest_and_the_account():
         is Setting.ACCEPT
     )
     assert resolved_for(Broken(), ROMEO, found).when is Setting.UNKNOWN
+
+
+def test_what_the_clients_speak_is_the_accounts_own_setting_or_the_default():
+    everyone, mine = {DEFAULT: {"client-speaks": "otr"}}, {ACCOUNT: {"client-speaks": "omemo ox"}}
+    assert SPEAKS == "client-speaks"
+    assert client_speaks(Stored(), ROMEO) == frozenset()
+    assert client_speaks(Stored(**everyone), ROMEO) == {"otr"}
+    assert client_speaks(Stored(**everyone, **mine), ROMEO) == {"omemo", "ox"}
+    assert client_speaks(Stored(**everyone, **mine), JULIET) == {"otr"}
+    assert client_speaks(Stored(**everyone, **{ACCOUNT: {"client-speaks": ""}}), ROMEO) == frozenset()
+    assert client_speaks(Stored(**everyone, **{ACCOUNT: {"when": "never"}}), ROMEO) == {"otr"}
+
+
+def test_a_store_that_cannot_be_read_says_of_no_system_that_the_client_speaks_it():
+    assert client_speaks(Broken(), ROMEO) == frozenset()
