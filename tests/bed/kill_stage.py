@@ -276,13 +276,16 @@ class Stage:
                 romeo.write(self.people[one.to].jid, one.text, number=one.number)
             try:
                 wait_until(
-                    lambda: all(map(self._there, last)), "the last words", timeout=20, instead=romeo.shown
+                    lambda: all(map(self._there, last)), "the last words", timeout=20, instead=lambda: self._shown(romeo)
                 )
             finally:
                 play.hear(romeo)
             for one in last:
                 one.certain = True
             play.written += last
+
+    def _shown(self, romeo: ScriptedClient) -> str:
+        return "\n".join(one.shown() for one in (romeo, *self.readers.values()))
 
     def _unaccounted(self, play: Play, romeo: ScriptedClient) -> list[Written]:
         errors, notices = play.errors.keys() | romeo.errors().keys(), play.notices + romeo.notices()

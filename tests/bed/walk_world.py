@@ -16,6 +16,7 @@ from bed.memory_session import DOMAIN, MemoryTransport, MemoryUpstream
 from bed.stores import Place
 from e2eproxy.proxy.guards import Guards
 from e2eproxy.proxy.listener import ClientListener
+from e2eproxy.proxy.stored_rules import StoredRules
 from e2eproxy.trust.values import PolicyRow
 from e2eproxy.trust.writer import Writer
 from e2eproxy.xmpp import names
@@ -62,7 +63,7 @@ class Side:
         guards = Guards(
             world.clock,
             self.writer,
-            self.writer.book,
+            StoredRules(self.writer.book, {}),
             [method],
             wall=world.clock.seconds,
             random=random.Random(name).randbytes,
