@@ -22,7 +22,7 @@ from e2eproxy.proxy.classify import Scene
 from e2eproxy.proxy.holding import Lines
 from e2eproxy.proxy.incoming import Incoming, IncomingStanzas
 from e2eproxy.proxy.notices import PROXY, Notices
-from e2eproxy.proxy.outgoing import Outgoing, OutgoingStanzas
+from e2eproxy.proxy.outgoing import OutgoingStanzas
 from e2eproxy.proxy.pipeline import NO_CARE, Care, Kept
 from e2eproxy.proxy.questions import Questions
 from e2eproxy.proxy.rooms import Rooms
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from e2eproxy.proxy.lane import Lane
     from e2eproxy.proxy.login import Account
     from e2eproxy.proxy.notes import Note
+    from e2eproxy.proxy.on_its_way import Outgoing
     from e2eproxy.proxy.pipeline import Ways
     from e2eproxy.trust.values import Report
     from e2eproxy.xmpp.pieces import Element
@@ -81,6 +82,7 @@ class Guard:
         self._emitted: OrderedDict[str, None] = OrderedDict()
         self._reports: Sequence[Report] = ()
         self._greeted = False
+        self._why_not = ""
         self._sweep: IDelayedCall | None = None
         self._asking: IDelayedCall | None = None
 
@@ -131,8 +133,7 @@ class Guard:
             now=self._clock.seconds,
             dropped=self._notices.dropped,
         )
-        if why_not:
-            self.tell(f"{why_not[:1].upper()}{why_not[1:]}.")
+        self._why_not = why_not
         while self._arrived:
             stanza, kept = self._arrived.popleft()
             raw = self._dispatch(stanza)
@@ -279,6 +280,9 @@ class Guard:
         """The client is ready for messages: tell it what is left of earlier, and see to the roster."""
         if self._closed or self.desk is None:
             return
+        if self._why_not:
+            self.tell(f"{self._why_not[:1].upper()}{self._why_not[1:]}.")
+            return
         if self.desk.lanes:
             self._asking = self._clock.callLater(ROSTER_SECONDS, self._ask_roster)
         self.desk.cabinet.reports().addCallbacks(self._report, lambda _: None)
@@ -316,6 +320,8 @@ class Guard:
     def _came(self, peer: JID) -> None:
         if self._out is not None:
             self._out.appeared(peer)
+            # It may say now what it can do, and a text may be waiting for that.
+            self._clock.callLater(0, self._retry, peer.bare)
 
     # -- what engines want done ---------------------------------------------------------------------------------------
 

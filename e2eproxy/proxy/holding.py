@@ -83,6 +83,10 @@ class Lines(Generic[Item]):
         """Whether anything of *contact* (bare) is before a new stanza in this direction."""
         return (direction, contact) in self._lines
 
+    def of(self, direction: Direction, contact: JID) -> list[JID]:
+        """Return the lines of the bare JID *contact* and of its resources."""
+        return [jid for one, jid in self._lines if one is direction and jid.bare == contact.bare]
+
     def join(self, direction: Direction, contact: JID, item: Item, size: int, now: float) -> bool:
         """Put *item* at the end of its line; return whether there was room. Without room it is not in the line."""
         line = self._lines.get((direction, contact))

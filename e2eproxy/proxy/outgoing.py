@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-from attrs import define, evolve, field
+from attrs import evolve
 
 from e2eproxy.methods import effects as e
 from e2eproxy.methods.events import Outbound, Ref
@@ -21,6 +21,7 @@ from e2eproxy.proxy.holding import NO_ROOM, Direction
 from e2eproxy.proxy.ids import Pair
 from e2eproxy.proxy.kinds import KINDS, METHOD_KINDS, Kind, Setting
 from e2eproxy.proxy.notes import Leaves, Waits
+from e2eproxy.proxy.on_its_way import Outgoing, line_of
 from e2eproxy.proxy.outer import MOST_BYTES, bare_answer, bare_refusal, new_id, protected, with_offer
 from e2eproxy.proxy.pipeline import Care
 from e2eproxy.proxy.policy import Outcome, Reach, Reason, Ruling, State, decide
@@ -36,10 +37,9 @@ from e2eproxy.xmpp.spans import BadElement
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from e2eproxy.proxy.classify import Classified, Scene
+    from e2eproxy.proxy.classify import Scene
     from e2eproxy.proxy.desk import Desk
     from e2eproxy.proxy.holding import Lines
-    from e2eproxy.proxy.ids import Opened
     from e2eproxy.proxy.lane import Lane
     from e2eproxy.proxy.notes import Note
     from e2eproxy.proxy.pipeline import Ways
@@ -50,32 +50,6 @@ if TYPE_CHECKING:
 
 _NOT_STORED: Final = "Not sent: the store could not be written to."
 _IN_SESSION: Final = frozenset((Reach.LIVE, Reach.FINISHED))
-
-
-@define(eq=False)
-class Outgoing:
-    """One stanza of the client on its way: what it is, and which methods have not declined it yet."""
-
-    ref: Ref
-    stanza: Stanza
-    found: Classified
-    contact: JID
-    #: The stanza that was delivered decrypted and that this one answers.
-    answers: Opened | None = None
-    lanes: list[Lane] = field(factory=list)
-    lane: Lane | None = None
-    asked: bool = False
-    #: What methods that declined it asked to have added if it leaves in clear: text behind its body, and elements.
-    offer: str = ""
-    adds: bytes = b""
-    again: bool = False
-    required: bool = False
-    #: Whether it is stored among the held ones, or will be before anything later of it is.
-    held: bool = False
-    #: What a method made of it, ready to leave, by the order of the method's effects; with the outer id.
-    made: list[tuple[bytes, str]] = field(factory=list)
-    #: Why it cannot leave although a method made something: condition and text.
-    fault: tuple[str, str] | None = None
 
 
 class OutgoingStanzas:
@@ -138,17 +112,17 @@ class OutgoingStanzas:
         found = classify(tree, scene, self._ids(prepared(stanza.to) or scene.own))
         contact = (found.to or scene.own).bare
         answers = self._desk.opened.answered_by(contact, tree) if KINDS[found.kind].answer else None
-        item = Outgoing(Ref(uuid4().hex), stanza, found, contact, answers)
-        if not self._lines.standing(Direction.OUT, item.contact):
+        item = Outgoing(Ref(uuid4().hex), stanza, found, contact, line_of(stanza, found, contact), answers)
+        if not self._lines.standing(Direction.OUT, item.line):
             ruling = self._ruling(item)
             if ruling.outcome is Outcome.PASS:
                 self._used(item, ruling)
                 return stanza.raw
-        if not self._lines.join(Direction.OUT, item.contact, item, len(stanza.raw), self._now()):
+        if not self._lines.join(Direction.OUT, item.line, item, len(stanza.raw), self._now()):
             self._give_back(item, "resource-constraint", f"Not sent: {NO_ROOM}.")
             return None
         self._exposed.add(item.ref)
-        self.go_on(item.contact)
+        self.go_on(item.line)
         if item.ref in self._exposed and item.ref not in self._under_way and item.ref not in self._leaving:
             self._hold(item)
         return None
@@ -175,9 +149,9 @@ class OutgoingStanzas:
     def _not_stored(self, item: Outgoing) -> None:
         """Give back a stanza that has to wait and cannot be stored, unless a method has it: that will fail as well."""
         item.held = False
-        if item.ref in self._exposed and self._lines.remove(Direction.OUT, item.contact, item):
+        if item.ref in self._exposed and self._lines.remove(Direction.OUT, item.line, item):
             self._give_back(item, "internal-server-error", _NOT_STORED)
-            self.go_on(item.contact)
+            self.go_on(item.line)
 
     def _is_safe(self, item: Outgoing) -> None:
         if item.ref in self._exposed:
@@ -185,15 +159,16 @@ class OutgoingStanzas:
             if not self._exposed:
                 self._safe()
 
-    def go_on(self, contact: JID) -> None:
-        """Let the stanzas to *contact* have their turn, as far as they need not wait."""
-        while (held := self._lines.next(Direction.OUT, contact)) is not None:
+    def go_on(self, line: JID) -> None:
+        """Let the stanzas in *line* have their turn, as far as they need not wait."""
+        while (held := self._lines.next(Direction.OUT, line)) is not None:
             self._try(held.item)
 
     def retry(self, contact: JID) -> None:
         """Let what waits for *contact* try again."""
-        self._lines.retry(Direction.OUT, contact)
-        self.go_on(contact)
+        for line in self._lines.of(Direction.OUT, contact):
+            self._lines.retry(Direction.OUT, line)
+            self.go_on(line)
 
     def overdue(self, item: Outgoing, why: str) -> None:
         """Give back a stanza that has waited too long."""
@@ -292,7 +267,7 @@ class OutgoingStanzas:
     def _wait(self, item: Outgoing) -> None:
         setting = self._desk.resolved(item.found).when
         self._waits.begin(item.contact, self._now())
-        self._lines.wait(Direction.OUT, item.contact, "it is found out what the contact can read")
+        self._lines.wait(Direction.OUT, item.line, "it is found out what the contact can read")
         left = self._waits.until(item.contact, setting) - self._now()
         self._schedule(max(left, 0.0), lambda: self.retry(item.contact))
         self._wanted(item.found.to or item.contact)
@@ -396,7 +371,7 @@ class OutgoingStanzas:
             case e.Hold(why=why):
                 del self._under_way[item.ref]
                 item.again = True
-                self._lines.wait(Direction.OUT, item.contact, why)
+                self._lines.wait(Direction.OUT, item.line, why)
                 self._is_safe(item)
             case e.Return(condition=condition, why=why):
                 self._finish(item, self._error(item, condition, f"Not sent. {why}"))
@@ -473,9 +448,9 @@ class OutgoingStanzas:
         if to_client is not None:
             self._ways.to_client(to_client)
         self._forget(item)
-        self._lines.done(Direction.OUT, item.contact)
+        self._lines.done(Direction.OUT, item.line)
         self._let_go(item)
-        self.go_on(item.contact)
+        self.go_on(item.line)
 
     def _forget(self, item: Outgoing) -> None:
         self._under_way.pop(item.ref, None)

@@ -7,8 +7,10 @@ that has to be found out, for his client is slow to answer. The nurse has no enc
 from __future__ import annotations
 
 import base64
+import contextlib
 import random
 import re
+import subprocess
 import time
 from collections import Counter
 from contextlib import ExitStack
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from bed.certificates import Certificates
+    from bed.child import Child
 
 NAMES = ("romeo", "juliet", "mercutio", "nurse")
 ENCRYPTED = ("juliet", "mercutio")
@@ -64,6 +67,7 @@ class Play:
     commits: list[str] = field(factory=list)
     killed: bool = False
     resent: int = 0
+    trouble: str = ""
 
     def hear(self, client: ScriptedClient) -> None:
         """Take note of what *client* was shown at last."""
@@ -188,7 +192,7 @@ class Stage:
             daemon.start()
             self._write(play, daemon, chance)
         except (BedError, OSError):
-            if daemon.child is None or daemon.child.running():
+            if daemon.child is None or not _dies(daemon.child):
                 raise
         finally:
             child = daemon.child
@@ -198,7 +202,9 @@ class Stage:
 
     def _write(self, play: Play, daemon: ReferenceDaemon, chance: random.Random) -> None:
         with _Leaving(
-            ScriptedClient(through(daemon, self.server), self.people["romeo"], f"r{play.number}")
+            ScriptedClient(
+                through(daemon, self.server), self.people["romeo"], f"r{play.number}", announces=[FEATURE]
+            )
         ) as romeo:
             self.readers["mercutio"].keep_silent()
             try:
@@ -226,6 +232,8 @@ class Stage:
         count = len(play.written) + len(play.back)
         text = f"[{play.number}.{count}] {to}, how now"
         if to == "back":
+            if not any(self._there(one) for one in play.written if one.to == "juliet"):
+                return
             play.back.append(text)
             self.readers["juliet"].write(romeo.jid, text)
             return
@@ -255,37 +263,30 @@ class Stage:
     # After the kill.
 
     def _second_life(self, play: Play, daemon: ReferenceDaemon) -> None:
-        romeo = ScriptedClient(through(daemon, self.server), self.people["romeo"], f"r{play.number}")
+        romeo = ScriptedClient(
+            through(daemon, self.server), self.people["romeo"], f"r{play.number}", announces=[FEATURE]
+        )
         with _Leaving(romeo):
             romeo.available()
-            try:
+            with contextlib.suppress(BedError):  # told in the round's faults
                 wait_until(lambda: not self._unaccounted(play, romeo), "an account of all", timeout=8)
-            except BedError:
-                pass  # told in the round's faults
-            play.resent = self._send_again(play, romeo)
-            rule = romeo.write(self.people["nurse"].jid, "/e2e set when never", number="rule")
-            assert rule == "rule"
+            self._send_again(play, romeo)
+            romeo.write(self.people["nurse"].jid, "/e2e set when never", number="rule")
             self._alive(
                 romeo, lambda: any("when is never" in one for one in romeo.notices()), "the nurse's rule"
             )
             last = [
-                Written(name, f"last{play.number}-{name}", f"[{play.number}] {name}, farewell")
+                Written(name, f"last{play.number}-{name}", f"[{play.number}] {name}, farewell", certain=True)
                 for name in NAMES[1:]
             ]
+            play.written += last
             for one in last:
                 romeo.write(self.people[one.to].jid, one.text, number=one.number)
             try:
-                wait_until(
-                    lambda: all(map(self._there, last)), "the last words", timeout=20, instead=lambda: self._shown(romeo)
-                )
-            finally:
-                play.hear(romeo)
-            for one in last:
-                one.certain = True
-            play.written += last
-
-    def _shown(self, romeo: ScriptedClient) -> str:
-        return "\n".join(one.shown() for one in (romeo, *self.readers.values()))
+                wait_until(lambda: all(map(self._there, last)), "the last words", timeout=20)
+            except BedError:
+                play.trouble = "\n".join(one.shown() for one in (romeo, *self.readers.values()))
+            play.hear(romeo)
 
     def _unaccounted(self, play: Play, romeo: ScriptedClient) -> list[Written]:
         errors, notices = play.errors.keys() | romeo.errors().keys(), play.notices + romeo.notices()
@@ -298,7 +299,7 @@ class Stage:
             and not any(one.text in notice for notice in notices)
         ]
 
-    def _send_again(self, play: Play, romeo: ScriptedClient) -> int:
+    def _send_again(self, play: Play, romeo: ScriptedClient) -> None:
         """As a client does that has reconnected: what may not have arrived, under the same id."""
         doubtful = [notice for notice in romeo.notices() if DOUBTFUL in notice]
         again = [
@@ -308,7 +309,7 @@ class Stage:
         ]
         for one in again:
             romeo.write(self.people[one.to].jid, one.text, number=one.number)
-        return len(again)
+        play.resent = len(again)
 
     # What became of it.
 
@@ -330,6 +331,7 @@ class Stage:
         faults += [
             f"the error for {number} came {count} times" for number, count in play.errors.items() if count > 1
         ]
+        faults += [f"it does not go on:\n{play.trouble}"] if play.trouble else []
         faults += reused(said)
         for text in [one.text for one in play.written if one.to in ENCRYPTED]:
             if text.encode() in said:
@@ -377,6 +379,13 @@ def reused(said: bytes) -> list[str]:
         for (key, number), messages in found.items()
         if len(messages) > 1
     ]
+
+
+def _dies(child: Child) -> bool:
+    """Whether *child* is dead, or will be in a moment: its sockets are closed before its parent hears of it."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.process.wait(5)
+    return not child.running()
 
 
 def _quiet(daemon: ReferenceDaemon, seconds: float = 3.0) -> bool:

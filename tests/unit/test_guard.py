@@ -7,7 +7,7 @@ from bed.guard_world import JULIET, ROMEO, SECRET, World
 from bed.memory_session import DOMAIN
 
 from e2eproxy.testing.object_method import ObjectMethod
-from e2eproxy.testing.session_method import SessionMethod
+from e2eproxy.testing.session_method import FEATURE, SessionMethod
 from e2eproxy.xmpp.stanza import Stanza
 
 
@@ -198,4 +198,27 @@ def test_others_are_not_held_up(world):
     romeo.say(juliet.jid)
     romeo.say(f"nurse@{DOMAIN}", "good morrow")
     assert b"good morrow" in b"".join(world.seen)
+    assert SECRET.encode() not in b"".join(world.seen)
+
+
+def test_two_who_write_at_once_find_out_about_each_other():
+    """What each waits for is an answer of the other's client, which must not stand behind the text that waits for it."""
+    world = World(SessionMethod())
+    disco = "http://jabber.org/protocol/disco#info"
+    for side in world.sides:
+        side.rules.rows["default", ""] = {"when": "require", "methods": "reference-session"}
+    romeo, juliet = world.sides
+    for side, other in ((romeo, juliet), (juliet, romeo)):
+        side.server.deliver(f"<presence from='{other.jid}'/>".encode())
+    world.run()
+    romeo.client.deliver(f"<message to='{juliet.jid}' id='c1'><body>{SECRET}</body></message>".encode())
+    juliet.client.deliver(f"<message to='{romeo.jid}' id='c2'><body>my only love</body></message>".encode())
+    world.run()
+    for side, other in ((romeo, juliet), (juliet, romeo)):
+        (asked,) = [one for one in side.read() if one.kind == "iq" and one.type == "get"]
+        query = f"<query xmlns='{disco}'><identity category='client' type='pc'/><feature var='{FEATURE}'/></query>"
+        side.write(f"<iq type='result' to='{other.jid}' id='{asked.id}'>{query}</iq>".encode())
+    world.run()
+    assert SECRET in juliet.texts
+    assert "my only love" in romeo.texts
     assert SECRET.encode() not in b"".join(world.seen)

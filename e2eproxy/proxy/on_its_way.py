@@ -1,0 +1,52 @@
+"""One stanza of the client's on its way out: what is known of it, and where it waits (law 3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from e2eproxy.methods.events import Ref
+    from e2eproxy.proxy.classify import Classified
+    from e2eproxy.proxy.ids import Opened
+    from e2eproxy.proxy.lane import Lane
+    from e2eproxy.xmpp.jid import JID
+    from e2eproxy.xmpp.stanza import Stanza
+
+
+@define(eq=False)
+class Outgoing:
+    """One stanza of the client on its way: what it is, and which methods have not declined it yet."""
+
+    ref: Ref
+    stanza: Stanza
+    found: Classified
+    contact: JID
+    #: In which line it waits; see ``line_of``.
+    line: JID
+    #: The stanza that was delivered decrypted and that this one answers.
+    answers: Opened | None = None
+    lanes: list[Lane] = field(factory=list)
+    lane: Lane | None = None
+    asked: bool = False
+    #: What methods that declined it asked to have added if it leaves in clear: text behind its body, and elements.
+    offer: str = ""
+    adds: bytes = b""
+    again: bool = False
+    required: bool = False
+    #: Whether it is stored among the held ones, or will be before anything later of it is.
+    held: bool = False
+    #: What a method made of it, ready to leave, by the order of the method's effects; with the outer id.
+    made: list[tuple[bytes, str]] = field(factory=list)
+    #: Why it cannot leave although a method made something: condition and text.
+    fault: tuple[str, str] | None = None
+
+
+def line_of(stanza: Stanza, found: Classified, contact: JID) -> JID:
+    """Return in which line *stanza* waits: that of its contact; an answer to a request in one of its peer's own.
+
+    The peer waits for the answer, and what it says may be just what a text to the same contact waits for.
+    """
+    answer = stanza.kind == "iq" and stanza.type in {"result", "error"}
+    return found.to if answer and found.to is not None else contact

@@ -1,0 +1,64 @@
+"""What is let pass without a second look is what the whole decision would have let pass as it came."""
+
+from __future__ import annotations
+
+import random
+
+from bed.place import OTHER_SPELLINGS, SPELLINGS, Writing
+from bed.places import PLACES
+from hypothesis import given
+from hypothesis import strategies as st
+
+from e2eproxy.errors import StreamError
+from e2eproxy.proxy import quick
+from e2eproxy.proxy.classify import Scene, classify
+from e2eproxy.proxy.kinds import Setting
+from e2eproxy.proxy.notices import PROXY
+from e2eproxy.proxy.policy import Outcome, Reach, State, decide
+from e2eproxy.xmpp.framer import Framer
+from e2eproxy.xmpp.jid import JID
+from e2eproxy.xmpp.pieces import Element, Limits
+from e2eproxy.xmpp.stanza import Stanza
+
+ROOT = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>"
+SCENE = Scene(own=JID.parse("romeo@example.test/garden"), proxy=PROXY)
+LENIENT = (Setting.PREFER, Setting.ACCEPT, Setting.NEVER)
+TEXTS = ("hark", "/e2e clear once", " /E2E x", "?OTR?", "?OTRv23?", "a &#47;e2e b", "<![CDATA[/e2e keys]]>")
+TO = ("juliet@example.test", "e2eproxy.localhost", "E2EPROXY.localhost/x", "a@b@c", "", *OTHER_SPELLINGS)
+
+
+def framed(raw):
+    framer = Framer(Limits(2**24))
+    framer.receive(ROOT)
+    try:
+        pieces = framer.receive(raw)
+    except StreamError:
+        return []  # that ends the stream
+    return [piece for piece in pieces if isinstance(piece, Element)]
+
+
+def passes(element):
+    found = classify(Stanza.of(element, ROOT).tree, SCENE)
+    state = State(reach=Reach.NONE, carries=True)
+    return all(decide(found.kind, setting, state).outcome is Outcome.PASS for setting in LENIENT)
+
+
+def test_of_every_place_a_client_can_put_text():
+    looked_at = 0
+    for number, place in enumerate(place for place in PLACES if not place.header and not place.answers):
+        rng = random.Random(number)
+        spelled = SPELLINGS[rng.choice(list(SPELLINGS))]("hark")
+        raw = place.stanza(Writing(canary="hark", c=spelled, to="juliet@example.test"))
+        for element in framed(raw):
+            if quick.may_leave(element):
+                looked_at += 1
+                assert passes(element), place.name
+    assert looked_at > len(PLACES) / 20
+
+
+@given(st.sampled_from(TO), st.sampled_from(TEXTS), st.text(alphabet="e2E /?OTR&;#47", max_size=12))
+def test_of_commands_wire_forms_and_addresses(to, text, rest):
+    escaped = rest.replace("&", "&amp;").replace("<", "&lt;")
+    raw = f"<message to='{to}' type='chat'><body>{text}{escaped}</body></message>".encode()
+    for element in framed(raw):
+        assert not quick.may_leave(element) or passes(element)
