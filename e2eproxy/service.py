@@ -219,7 +219,11 @@ class Daemon(Service):
             self._observer.level = settings.log_level
             self._observer.form = settings.log_format
         for key in self.settings.fixed_changes(settings):
-            _log.warn("{key} cannot change while the daemon runs; restart it for that", key=key)
+            # A store's URL may hold a password.
+            still = "" if key == "store" else f": still {getattr(self.settings, key)}"
+            _log.warn(
+                "{key} cannot change while the daemon runs{still}; restart it for that", key=key, still=still
+            )
         self.settings = settings.with_fixed_of(self.settings)
         if self._pipelines is not None:
             self._pipelines.apply(self.settings)
