@@ -61,6 +61,11 @@ class Login:
         #: The address the server bound, once it did.
         self.account: Account | None = None
 
+    @property
+    def binding(self) -> bool:
+        """Whether the client has asked for an address, and the server has not answered."""
+        return bool(self._binding)
+
     def from_client(self, element: Element, root: bytes) -> bool:
         """Look at a stanza of a client that nobody has bound; return whether it may pass: it has to be part of a login.
 
@@ -96,19 +101,22 @@ class Login:
             return None
         if self.account is not None or element.name != names.IQ:
             return None
-        attempt = self._attempts.pop(element.attribute("id") or "", None)
+        identifier = element.attribute("id") or ""
+        attempt = self._attempts.pop(identifier, None)
+        asked = identifier in self._binding
+        self._binding.discard(identifier)
         if element.attribute("type") != "result":
             return None
         if attempt is not None:
             self.authenticated = True
             user, resource = attempt
             return self._bound(f"{user}@{unicode_domain(self._domain)}/{resource}")
-        return self._bound_by(parse(root, element.raw)) if self.authenticated else None
+        return self._bound_by(parse(root, element.raw), asked=asked) if self.authenticated else None
 
-    def _bound_by(self, iq: Node) -> Account | None:
+    def _bound_by(self, iq: Node, *, asked: bool) -> Account | None:
         bind = iq.child(_BIND)
         jid = None if bind is None else bind.child(_BIND_JID)
-        if jid is None and iq.attributes.get("id", "") in self._binding:
+        if jid is None and asked:
             # The client would take itself for bound, and nobody would know who it is.
             raise StreamError("not-authorized", f"The server of {self._domain} bound no address.")
         return None if jid is None else self._bound(jid.text.strip())

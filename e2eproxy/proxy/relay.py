@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from e2eproxy.proxy.way import Way
 
 _STANZAS: Final = names.STANZAS
+#: Bytes of stanzas that a client may send before it knows its address.
+EARLY_BYTES: Final = 64 * 1024
 
 
 class Relay:
@@ -66,6 +68,8 @@ class Relay:
         self._pipeline: Pipeline | None = None
         self._ledger = Ledger(clock, server.send, reading, on_broken, number=number)
         self._replacing = False
+        # What the client sent between its request to be bound and the answer.
+        self._early: list[tuple[Element, bytes]] = []
         self._client_there = True
         # Whether stanzas go to the server as ever; our end of its stream may be open for longer.
         self._open = True
@@ -199,6 +203,8 @@ class Relay:
         if self._pipeline is None and self.login.from_client(element, root):
             self._server.send(element.raw)
             return True
+        if self._pipeline is None and element.name in _STANZAS and self._waits_for_address(element, root):
+            return True
         verdict = nonzas.from_client(element.name)
         if isinstance(verdict, nonzas.Pass):
             self._server.send(element.raw)
@@ -210,6 +216,14 @@ class Relay:
             )
             self._client.send(verdict.raw)
             return not verdict.ends
+        return True
+
+    def _waits_for_address(self, element: Element, root: bytes) -> bool:
+        """Keep a stanza that a client sent right behind its request to be bound, until whose it is is known."""
+        size = len(element.raw) + sum(len(early.raw) for early, _ in self._early)
+        if not self.login.authenticated or not self.login.binding or size > EARLY_BYTES:
+            return False
+        self._early.append((element, root))
         return True
 
     def _client_stanza(self, element: Element, root: bytes, pipeline: Pipeline) -> None:
@@ -247,6 +261,8 @@ class Relay:
             self._client.send(element.raw)
             if account is not None:
                 self._bound(account)
+            elif self._early and not self.login.binding:
+                raise StreamError("not-authorized", "The server bound no address for what was sent already.")
 
     def _server_stanza(self, element: Element, root: bytes, pipeline: Pipeline) -> None:
         if not self._client_there:
@@ -266,8 +282,11 @@ class Relay:
         """The server said who the client is, and the client has heard it."""
         self._log.info("{n}: {jid} logged in", n=self._number, jid=account.full_jid)
         self._ledger.begin()
-        self._pipeline = self._make_pipeline(self)
-        self._pipeline.bound(account)
+        self._pipeline = pipeline = self._make_pipeline(self)
+        pipeline.bound(account)
+        early, self._early = self._early, []
+        for element, root in early:
+            self._client_stanza(element, root, pipeline)
 
     def _server_excess(self, element: Element) -> None:
         """Relay an element over the limits: unread if nothing must look into it, else what stands for it."""

@@ -149,8 +149,8 @@ class SessionEngine:
 
     def _news(self, event: events.Event) -> tuple[e.Effect, ...]:
         match event:
-            case events.Starting():
-                return self._starting()
+            case events.Starting(own=own):
+                return self._starting() + self._unproved(own)
             case events.PeerFeatures(peer=peer, features=features):
                 (self._able.add if FEATURE in features else self._able.discard)(peer)
             case events.PeerPresence():
@@ -169,6 +169,17 @@ class SessionEngine:
         return (
             e.PersistIdentity(name="signing", public=public, secret=secret),
             e.Learn(contact=self.context.account, fingerprint=own, public=public),
+        )
+
+    def _unproved(self, own: JID) -> tuple[e.Effect, ...]:
+        """Forget sessions whose last step may never have left: what was committed was perhaps not sent any more."""
+        peers = [
+            key.removeprefix(f"unproved:{own}:") for key in self.context.view.records(f"unproved:{own}:")
+        ]
+        return tuple(
+            e.Persist(key=f"{kind}:{own}:{peer}", data=None)
+            for peer in peers
+            for kind in ("session", "unproved")
         )
 
     def _presence(self, event: events.PeerPresence) -> tuple[e.Effect, ...]:
@@ -288,7 +299,8 @@ class SessionEngine:
         if half is None or half.role != "initiator":
             return (e.Absorb(ref=event.ref, why="An answer to nothing."),)
         done = handshake.finish(self._party(event), half, data)
-        return self._established(event, done, (self._emit(event.peer, done.message),))
+        unproved = e.Persist(key=f"unproved:{event.own}:{event.peer}", data=b"\x01")
+        return (unproved, *self._established(event, done, (self._emit(event.peer, done.message),)))
 
     def _finish(self, event: events.Inbound, data: bytes) -> tuple[e.Effect, ...]:
         half = self._half.get(event.peer)
@@ -334,8 +346,13 @@ class SessionEngine:
         replied: tuple[e.Effect, ...] = (
             (e.ProvedReading(contact=event.peer.bare),) if after.peer != state.peer and state.sent else ()
         )
+        unproved = f"unproved:{event.own}:{event.peer}"
+        proved: tuple[e.Effect, ...] = (
+            () if self.context.view.record(unproved) is None else (e.Persist(key=unproved, data=None),)
+        )
         return (
             self.keep(event.own, event.peer, after),
+            *proved,
             e.Deliver(ref=event.ref, inside=inside, protection=self._protection(key)),
             *replied,
         )

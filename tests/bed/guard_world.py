@@ -7,6 +7,7 @@ needs of the pipeline's inside is asked for here and nowhere else, so that a cha
 from __future__ import annotations
 
 import random
+import weakref
 from types import SimpleNamespace
 
 from twisted.internet.defer import Deferred
@@ -87,6 +88,7 @@ class Disk:
 
     def __init__(self):
         self._disk = QuickStore()
+        weakref.finalize(self, self._disk.discard)
         self.broken = False
         self.open()
 

@@ -1,4 +1,4 @@
-"""A stage for killing the daemon of one of four people under traffic, and the account of what became of each text.
+"""A stage for killing the daemon of one of four people under traffic.
 
 Romeo writes by way of a daemon that is killed. Juliet and Mercutio read by way of another; she can be encrypted to at once, of him
 that has to be found out, for his client is slow to answer. The nurse has no encryption, and a rule of her own says so.
@@ -6,27 +6,24 @@ that has to be found out, for his client is slow to answer. The nurse has no enc
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import random
 import re
 import subprocess
 import time
-from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Self
 
-from attrs import define, field, frozen
-
+from bed.kill_play import DOUBTFUL, ENCRYPTED, PLACEHOLDER, Fate, Play, Written, faults_of, is_gone
 from bed.polling import BedError, wait_until
-from bed.reference import SESSION, ReferenceDaemon, Wiretap
+from bed.reference import ReferenceDaemon, Wiretap
 from bed.route import direct, through
-from bed.scripted_client import PROXY, ScriptedClient
+from bed.scripted_client import ScriptedClient
 from bed.servers import Prosody
-from e2eproxy.testing.ratchet import Message
 from e2eproxy.testing.session_method import FEATURE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -34,82 +31,10 @@ if TYPE_CHECKING:
     from bed.child import Child
 
 NAMES = ("romeo", "juliet", "mercutio", "nurse")
-ENCRYPTED = ("juliet", "mercutio")
 COMMIT = re.compile(r"^commit (\d+): (.*)$", re.MULTILINE)
-CARRIED = re.compile(rb"\?E2EREF:([A-Za-z0-9+/]+={0,2})\.")
-DOUBTFUL = "may not have arrived"
-PLACEHOLDER = "could not be opened"
 KILLED = -9
-
-
-@define
-class Written:
-    """A text of Romeo's: to whom, under which id; *certain*: he has seen the answer to a later IQ."""
-
-    to: str
-    number: str
-    text: str
-    certain: bool = False
-
-
-@define
-class Play:
-    """What is written in one round, before and after the kill."""
-
-    number: int
-    written: list[Written] = field(factory=list)
-    pings: list[tuple[str, int]] = field(factory=list)
-    back: list[str] = field(factory=list)
-    answered: set[str] = field(factory=set)
-    notices: list[str] = field(factory=list)
-    errors: Counter[str] = field(factory=Counter)
-    shown: Counter[str] = field(factory=Counter)
-    commits: list[str] = field(factory=list)
-    killed: bool = False
-    resent: int = 0
-    trouble: str = ""
-
-    def hear(self, client: ScriptedClient) -> None:
-        """Take note of what *client* was shown at last."""
-        self.answered |= client.answered()
-        self.notices += client.notices()
-        self.errors.update(client.errors().keys())
-        self.shown.update(text for text in client.texts() if text in set(self.back))
-        for ping, before in self.pings:
-            if ping in self.answered:
-                for one in self.written[:before]:
-                    one.certain = True
-
-
-@frozen
-class Fate:
-    """What became of the texts of one round; what must not be is in ``faults``."""
-
-    kill: str
-    about: str
-    written: int
-    certain: int
-    arrived: int
-    errors: int
-    reported: int
-    gone: int
-    unread: int
-    resent: int
-    seconds: float
-    faults: tuple[str, ...]
-
-    HEAD = (
-        f"{'kill':>10} {'written':>7} {'certain':>7} {'arrived':>7} {'errors':>6} {'reported':>8} "
-        f"{'gone':>4} {'unread':>6} {'resent':>6} {'s':>5}  about"
-    )
-
-    def __str__(self) -> str:
-        """A row of the table."""
-        return (
-            f"{self.kill:>10} {self.written:>7} {self.certain:>7} {self.arrived:>7} {self.errors:>6} "
-            f"{self.reported:>8} {self.gone:>4} {self.unread:>6} {self.resent:>6} {self.seconds:>5.1f}  {self.about}"
-            + "".join(f"\n{'':>10} FAULT: {fault}" for fault in self.faults)
-        )
+NEVER = "0"
+QUIET = 2.6  # seconds; the daemon asks the server what it has 2 s after the last stanza
 
 
 class Stage:
@@ -122,6 +47,7 @@ class Stage:
         self._seed = seed
         self._rounds = 0
         self._stack = ExitStack()
+        self.readers: dict[str, ScriptedClient] = {}
 
     def __enter__(self) -> Self:
         """Start the server, let the readers log in."""
@@ -131,23 +57,15 @@ class Stage:
             for name in NAMES[1:]:
                 self.server.befriend(self.people["romeo"], self.people[name])
             # Romeo has new keys in each round, which for his readers would be a reason to ask.
-            self.theirs = stack.enter_context(
+            blind = ["--trust", "blind"]
+            self._theirs = stack.enter_context(
                 ReferenceDaemon(
-                    self._certificates,
-                    self.server.port,
-                    options=["--trust", "blind"],
-                    directory=self._folder("theirs"),
+                    self._certificates, self.server.port, options=blind, directory=self.folder("theirs")
                 )
             )
-            self.readers = {}
             for name in NAMES[1:]:
-                ours = name in ENCRYPTED
-                route = through(self.theirs, self.server) if ours else direct(self.server, "none")
-                client = ScriptedClient(
-                    route, self.people[name], "there", announces=[FEATURE] if ours else []
-                )
-                self.readers[name] = stack.enter_context(client)
-                client.available()
+                self.readers[name] = stack.enter_context(self._reader(name))
+                self.readers[name].available()
             self._stack = stack.pop_all()
         return self
 
@@ -157,228 +75,207 @@ class Stage:
         """Stop all of it."""
         self._stack.__exit__(kind, error, trace)
 
-    def _folder(self, name: str) -> Path:
+    def _reader(self, name: str) -> ScriptedClient:
+        if name in ENCRYPTED:
+            route = through(self._theirs, self.server)
+            return ScriptedClient(route, self.people[name], "there", announces=[FEATURE])
+        return ScriptedClient(direct(self.server, "none"), self.people[name], "there")
+
+    def folder(self, name: str) -> Path:
+        """A new directory."""
         folder = self._directory / name
         folder.mkdir()
         return folder
 
+    @contextmanager
+    def romeo(self, daemon: ReferenceDaemon, resource: str) -> Iterator[ScriptedClient]:
+        """Romeo's client, which leaves in good order if there is anybody to take leave of."""
+        romeo = ScriptedClient(
+            through(daemon, self.server), self.people["romeo"], resource, announces=[FEATURE]
+        )
+        try:
+            romeo.available()
+            yield romeo
+        finally:
+            if romeo.ended.is_set():
+                romeo.vanish()
+            else:
+                romeo.close()
+
+    def there(self, one: Written) -> int:
+        """How often *one* was shown to its reader."""
+        return self.readers[one.to].texts().count(one.text)
+
+    def unread(self) -> int:
+        """How many placeholders the readers have been shown."""
+        return sum(PLACEHOLDER in text for name in ENCRYPTED for text in self.readers[name].texts())
+
     # One round.
 
-    def round(self, kill: str) -> Fate:
-        """Let Romeo's daemon kill itself at the point *kill* (``0``: nowhere), start it again, and see what became of it all."""
+    def round(self, *kills: str) -> tuple[Fate, Play]:
+        """Let Romeo's daemon live once for each of *kills*, each time on what it left, and once more to see what became of all.
+
+        A kill is what ``reference_daemon`` takes. There is traffic in the first life; the others begin with what it left.
+        """
         began = time.monotonic()
         self._rounds += 1
         play = Play(self._rounds)
-        chance = random.Random(f"{self._seed}/{kill}")
-        folder = self._folder(f"round{play.number}")
-        before = {name: len(client.messages()) for name, client in self.readers.items()}
+        unread = self.unread()
+        folder = self.folder(f"round{play.number}")
+        chance = random.Random(f"{self._seed}/{kills}")
         with Wiretap(self.server.port) as tap:
-            self._first_life(
-                play, ReferenceDaemon(self._certificates, tap.port, kill=kill, directory=folder), chance
-            )
-            with ReferenceDaemon(self._certificates, tap.port, kill="0", directory=folder) as daemon:
-                self._second_life(play, daemon)
+            for life, kill in enumerate((*kills, NEVER)):
+                last, first = life == len(kills), life == 0
+                say = self._last_words if last else self._traffic if first else self._more
+                daemon = ReferenceDaemon(self._certificates, tap.port, kill=kill, directory=folder)
+                self._live(play, daemon, lambda romeo, daemon, say=say: say(play, romeo, daemon, chance))
             said = tap.said(up=True)
-        return self._fate(play, kill, said, before, time.monotonic() - began)
+        return self._fate(play, kills, said, unread, time.monotonic() - began), play
 
-    def commits(self, play: Play, daemon: ReferenceDaemon) -> None:
-        """Read from the log of *daemon*, which has ended, what was committed, and how it ended."""
-        child = daemon.child
-        assert child is not None
-        play.commits = [about for _, about in COMMIT.findall(child.text())]
-
-    def _first_life(self, play: Play, daemon: ReferenceDaemon, chance: random.Random) -> None:
+    def _live(
+        self, play: Play, daemon: ReferenceDaemon, say: Callable[[ScriptedClient, ReferenceDaemon], None]
+    ) -> None:
+        """Start *daemon*, let Romeo speak, until all is said or the daemon is dead."""
+        mortal = daemon.kill != NEVER
         try:
             daemon.start()
-            self._write(play, daemon, chance)
+            with self.romeo(daemon, f"r{play.number}") as romeo:
+                try:
+                    say(romeo, daemon)
+                finally:
+                    if mortal and daemon.child is not None and romeo.ended.is_set():
+                        _dies(daemon.child)
+                    play.hear(romeo)
         except (BedError, OSError):
-            if daemon.child is None or not _dies(daemon.child):
+            if not mortal or daemon.child is None or not _dies(daemon.child):
                 raise
         finally:
-            child = daemon.child
-            if child is not None:
-                self.commits(play, daemon)
-                play.killed = child.terminate() == KILLED
+            if daemon.child is not None:
+                play.killed.append(daemon.child.terminate() == KILLED)
+                play.lives.append([about for _, about in COMMIT.findall(daemon.child.text())])
+        daemon.require_no_traceback()
 
-    def _write(self, play: Play, daemon: ReferenceDaemon, chance: random.Random) -> None:
-        with _Leaving(
-            ScriptedClient(
-                through(daemon, self.server), self.people["romeo"], f"r{play.number}", announces=[FEATURE]
-            )
-        ) as romeo:
-            self.readers["mercutio"].keep_silent()
-            try:
-                romeo.available()
-                romeo.write(self.people["nurse"].jid, "/e2e set when never", number="rule")
-                self._alive(romeo, lambda: any("never" in one for one in romeo.notices()), "the nurse's rule")
-                order = ["juliet"] * 9 + ["mercutio"] * 4 + ["nurse"] * 3 + ["back"] * 3
-                chance.shuffle(order)
-                slow = chance.randrange(6, 12)
-                for count, to in enumerate(order):
-                    if count == slow:
-                        self.readers["mercutio"].answer()
-                    self._one(play, romeo, to)
-                    if count % 3 == 2:
-                        self._ping(play, romeo, wait=chance.random() < 0.5)
-                self._ping(play, romeo, wait=True)
-                self._alive(romeo, lambda: self._all_there(play), "all texts to arrive")
-                # What the server acknowledges is stored as well, after a silence.
-                self._alive(romeo, lambda: _quiet(daemon), "the store to come to rest")
-            finally:
-                self.readers["mercutio"].answer()
-                play.hear(romeo)
+    def _traffic(
+        self, play: Play, romeo: ScriptedClient, daemon: ReferenceDaemon, chance: random.Random
+    ) -> None:
+        self.readers["mercutio"].keep_silent()
+        try:
+            self._rule(romeo)
+            order = ["juliet"] * 9 + ["mercutio"] * 4 + ["nurse"] * 3 + ["back"] * 3
+            chance.shuffle(order)
+            slow = chance.randrange(6, 12)
+            for count, to in enumerate(order):
+                if count == slow:
+                    self.readers["mercutio"].answer()
+                if to == "back":
+                    self._write_back(play, romeo)
+                else:
+                    one = play.new(to, "how now")
+                    romeo.write(self.people[to].jid, one.text, number=one.number)
+                if count % 3 == 2:
+                    self._ping(play, romeo, wait=chance.random() < 0.5)
+            self._ping(play, romeo, wait=True)
+            self._alive(romeo, lambda: all(map(self.there, play.written)), "all texts to arrive")
+            # What the server acknowledges is stored as well, after a silence.
+            self._alive(romeo, lambda: _silent(daemon) > QUIET, "the store to come to rest")
+        finally:
+            self.readers["mercutio"].answer()
 
-    def _one(self, play: Play, romeo: ScriptedClient, to: str) -> None:
-        count = len(play.written) + len(play.back)
-        text = f"[{play.number}.{count}] {to}, how now"
-        if to == "back":
-            if not any(self._there(one) for one in play.written if one.to == "juliet"):
-                return
-            play.back.append(text)
-            self.readers["juliet"].write(romeo.jid, text)
-            return
-        number = f"t{play.number}-{count}"
-        play.written.append(Written(to, number, text))
-        romeo.write(self.people[to].jid, text, number=number)
+    def _write_back(self, play: Play, romeo: ScriptedClient) -> None:
+        if any(self.there(one) for one in play.written if one.to == "juliet"):
+            play.back.append(f"[{play.number}.{len(play.written) + len(play.back)}] and you?")
+            self.readers["juliet"].write(romeo.jid, play.back[-1])
+
+    def _more(
+        self, play: Play, romeo: ScriptedClient, daemon: ReferenceDaemon, chance: random.Random
+    ) -> None:
+        """A life that has to deal with what the one before it left."""
+        self._account(play, romeo)
+        self._send_again(play, romeo)
+        self._rule(romeo)
+        for to in chance.sample(NAMES[1:], 2):
+            one = play.new(to, "again")
+            romeo.write(self.people[to].jid, one.text, number=one.number)
+        self._ping(play, romeo, wait=True)
+        self._alive(romeo, lambda: _silent(daemon) > QUIET, "the store to come to rest")
+
+    def _last_words(
+        self, play: Play, romeo: ScriptedClient, daemon: ReferenceDaemon, chance: random.Random
+    ) -> None:
+        """See what was left, and that it goes on: whatever comes last arrives, and so everything before it has."""
+        self._account(play, romeo)
+        self._send_again(play, romeo)
+        self._rule(romeo)
+        last = [play.new(name, "farewell") for name in chance.sample(NAMES[1:], 3)]
+        for one in last:
+            romeo.write(self.people[one.to].jid, one.text, number=one.number)
+            one.certain = True
+        try:
+            wait_until(lambda: all(map(self.there, last)), "the last words", timeout=20)
+        except BedError:
+            play.trouble = "\n".join(one.shown() for one in (romeo, *self.readers.values()))
+            play.trouble += f"\n{daemon.tail()}"
+
+    def _rule(self, romeo: ScriptedClient) -> None:
+        romeo.write(self.people["nurse"].jid, "/e2e set when never", number="rule")
+        self._alive(romeo, lambda: any("when is never" in one for one in romeo.notices()), "the nurse's rule")
 
     def _ping(self, play: Play, romeo: ScriptedClient, *, wait: bool) -> None:
-        before = len(play.written)
-        ping = romeo.ping()
-        play.pings.append((ping, before))
+        play.pings.append((romeo.ping(), len(play.written)))
+        ping, _ = play.pings[-1]
         if wait:
             self._alive(romeo, lambda: ping in romeo.answered(), "an answer")
 
-    def _alive(self, romeo: ScriptedClient, wanted: object, what: str) -> None:
-        """Wait for *wanted*, or for the end of the connection, which raises."""
+    def _alive(self, romeo: ScriptedClient, wanted: Callable[[], bool], what: str) -> None:
+        """Wait for *wanted*; the end of the connection before that raises."""
         wait_until(lambda: romeo.ended.is_set() or wanted(), what, timeout=20, instead=romeo.shown)
         if romeo.ended.is_set():
             raise BedError(f"the connection ended before {what}")
 
-    def _there(self, one: Written) -> int:
-        return self.readers[one.to].texts().count(one.text)
+    def _account(self, play: Play, romeo: ScriptedClient) -> None:
+        """Wait until each certain text is accounted for; if one never is, that is a fault of the round."""
 
-    def _all_there(self, play: Play) -> bool:
-        return all(map(self._there, play.written))
-
-    # After the kill.
-
-    def _second_life(self, play: Play, daemon: ReferenceDaemon) -> None:
-        romeo = ScriptedClient(
-            through(daemon, self.server), self.people["romeo"], f"r{play.number}", announces=[FEATURE]
-        )
-        with _Leaving(romeo):
-            romeo.available()
-            with contextlib.suppress(BedError):  # told in the round's faults
-                wait_until(lambda: not self._unaccounted(play, romeo), "an account of all", timeout=8)
-            self._send_again(play, romeo)
-            romeo.write(self.people["nurse"].jid, "/e2e set when never", number="rule")
-            self._alive(
-                romeo, lambda: any("when is never" in one for one in romeo.notices()), "the nurse's rule"
+        def complete() -> bool:
+            known, told = romeo.errors(), romeo.notices()
+            return romeo.ended.is_set() or not any(
+                is_gone(play, one, self.there) and one.number not in known and not play.reported(one, *told)
+                for one in play.written
+                if one.certain
             )
-            last = [
-                Written(name, f"last{play.number}-{name}", f"[{play.number}] {name}, farewell", certain=True)
-                for name in NAMES[1:]
-            ]
-            play.written += last
-            for one in last:
-                romeo.write(self.people[one.to].jid, one.text, number=one.number)
-            try:
-                wait_until(lambda: all(map(self._there, last)), "the last words", timeout=20)
-            except BedError:
-                play.trouble = "\n".join(one.shown() for one in (romeo, *self.readers.values()))
-            play.hear(romeo)
 
-    def _unaccounted(self, play: Play, romeo: ScriptedClient) -> list[Written]:
-        errors, notices = play.errors.keys() | romeo.errors().keys(), play.notices + romeo.notices()
-        return [
-            one
-            for one in play.written
-            if one.certain
-            and not self._there(one)
-            and one.number not in errors
-            and not any(one.text in notice for notice in notices)
-        ]
+        with contextlib.suppress(BedError):
+            wait_until(complete, "an account of all", timeout=8)
 
     def _send_again(self, play: Play, romeo: ScriptedClient) -> None:
         """As a client does that has reconnected: what may not have arrived, under the same id."""
         doubtful = [notice for notice in romeo.notices() if DOUBTFUL in notice]
-        again = [
-            one
-            for one in play.written
-            if one.to in ENCRYPTED and any(one.text in notice for notice in doubtful)
-        ]
-        for one in again:
-            romeo.write(self.people[one.to].jid, one.text, number=one.number)
-        play.resent = len(again)
-
-    # What became of it.
-
-    def _fate(self, play: Play, kill: str, said: bytes, before: dict[str, int], seconds: float) -> Fate:
-        reported = [one for one in play.written if any(one.text in notice for notice in play.notices)]
-        faults = []
-        gone = 0
         for one in play.written:
-            there = self._there(one)
-            if there > 1:
-                faults.append(f"{one.text!r} was shown {there} times")
-            if not there and one.number not in play.errors and one not in reported:
-                gone += 1
-                if one.certain:
-                    faults.append(f"{one.text!r} is gone, although a later request was answered")
-        faults += [
-            f"{text!r} was shown to Romeo {count} times" for text, count in play.shown.items() if count > 1
-        ]
-        faults += [
-            f"the error for {number} came {count} times" for number, count in play.errors.items() if count > 1
-        ]
-        faults += [f"it does not go on:\n{play.trouble}"] if play.trouble else []
-        faults += reused(said)
-        for text in [one.text for one in play.written if one.to in ENCRYPTED]:
-            if text.encode() in said:
-                faults.append(f"the server saw {text!r}")
-        number = int(kill.partition(":")[0])
-        if number and not play.killed:
-            kill = f"({kill})"
+            if one.to in ENCRYPTED and any(one.text in notice for notice in doubtful):
+                romeo.write(self.people[one.to].jid, one.text, number=one.number)
+                play.resent += 1
+
+    def _fate(self, play: Play, kills: tuple[str, ...], said: bytes, unread: int, seconds: float) -> Fate:
+        about, where = [], []
+        for kill, commits, killed in zip(kills, play.lives, play.killed, strict=False):
+            number = int(kill.partition(":")[0])
+            about.append(
+                commits[number - 1] if killed and number <= len(commits) else f"{len(commits)} commits"
+            )
+            where.append(kill if killed or kill == NEVER else f"({kill})")
         return Fate(
-            kill=kill,
-            about=play.commits[number - 1]
-            if 0 < number <= len(play.commits)
-            else f"{len(play.commits)} commits",
+            kill=" ".join(where),
+            about=", ".join(about),
             written=len(play.written),
             certain=sum(one.certain for one in play.written),
-            arrived=sum(self._there(one) > 0 for one in play.written),
+            arrived=sum(self.there(one) > 0 for one in play.written),
             errors=len(play.errors),
-            reported=len(reported),
-            gone=gone,
-            unread=sum(
-                PLACEHOLDER in text
-                for name in ENCRYPTED
-                for text in self.readers[name].texts()
-                if name in before
-            ),
+            reported=sum(play.reported(one) for one in play.written),
+            gone=sum(is_gone(play, one, self.there) for one in play.written),
+            unread=self.unread() - unread,
             resent=play.resent,
             seconds=seconds,
-            faults=tuple(faults),
+            faults=tuple(faults_of(play, self.there, said)),
         )
-
-
-def reused(said: bytes) -> list[str]:
-    """Faults: keys of data messages in *said* that protect more than one thing.
-
-    A message key belongs to (session, sender's ratchet key, number); a session's keys come from its ephemeral keys, so one hello or
-    reply with two continuations would be as bad, and shows as the same tag with the same ratchet key.
-    """
-    found: dict[tuple[bytes, int], set[bytes]] = {}
-    for one in CARRIED.findall(said):
-        message = base64.b64decode(one)
-        if message[:1] in b"dx":
-            data = Message.from_bytes(message[1:])
-            found.setdefault((data.key, data.number), set()).add(message)
-    return [
-        f"the key of message {number} of {key.hex()[:8]} was used {len(messages)} times"
-        for (key, number), messages in found.items()
-        if len(messages) > 1
-    ]
 
 
 def _dies(child: Child) -> bool:
@@ -388,26 +285,7 @@ def _dies(child: Child) -> bool:
     return not child.running()
 
 
-def _quiet(daemon: ReferenceDaemon, seconds: float = 3.0) -> bool:
-    """Whether nothing was committed for so long; looked at from the log's own age."""
+def _silent(daemon: ReferenceDaemon) -> float:
+    """For how many seconds nothing was committed, by the age of the log, where commits are named."""
     assert daemon.child is not None
-    return time.time() - daemon.child.log.stat().st_mtime > seconds
-
-
-class _Leaving:
-    """Lets a client go in good order if its daemon is there, and in any case."""
-
-    def __init__(self, client: ScriptedClient) -> None:
-        self._client = client
-
-    def __enter__(self) -> ScriptedClient:
-        return self._client
-
-    def __exit__(self, *_: object) -> None:
-        if self._client.ended.is_set():
-            self._client.vanish()
-        else:
-            self._client.close()
-
-
-__all__ = ["PROXY", "SESSION", "Fate", "Stage"]
+    return time.time() - daemon.child.log.stat().st_mtime

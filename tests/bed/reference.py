@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from bed.shaper import Way
 
 PROGRAM = Path(__file__).with_name("reference_daemon.py")
+STANZA = re.compile(rb"<(?:message|presence|iq)[\s/>]")
+ACKNOWLEDGED = re.compile(rb"<a (?=[^>]*urn:xmpp:sm:3)[^>]*h=['\"](\d+)['\"]")
+ENABLE = b"<enable xmlns='urn:xmpp:sm:3'/>"
 SESSION, OBJECT = "reference-session", "reference-object"
 
 
@@ -60,6 +64,12 @@ class Wiretap(Shaper):
     def said(self, *, up: bool) -> bytes:
         """All that came from the daemon (*up*) or from the server, of all connections, carried on or not."""
         return b"".join(self._said[up])
+
+    def acknowledged(self) -> bool:
+        """Whether the server has said, on the newest connection, that it has all the stanzas that it was sent."""
+        sent = len(STANZA.findall(self.said(up=True).rpartition(ENABLE)[2]))
+        found = ACKNOWLEDGED.findall(self.said(up=False).rpartition(b"<enabled ")[2])
+        return bool(found) and int(found[-1]) == sent
 
     def hold(self, *, up: bool) -> None:
         """Carry nothing more in one direction, until ``release`` or ``cut``."""

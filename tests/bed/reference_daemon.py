@@ -2,7 +2,8 @@
 
 It can also kill itself, which no test can do from outside at so exact a point. ``E2EPROXY_TEST_KILL`` says where:
 ``17:after`` is the point ``after`` of the 17th commit of the store; see ``POINTS``. With any value (``0`` never kills) each commit
-is named on standard error, so that a test can count them and tell what they were about.
+is named on standard error, so that a test can count them and tell what they were about. ``17:after:9`` breaks law 5 on top: from the
+9th commit on nothing is durable, whatever is told, so that a test can show that it would see that.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import functools
 import os
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from e2eproxy import service
@@ -34,13 +35,25 @@ been told and has done what it waited for, but no byte of that has left the proc
 """
 
 
-class Killer:
-    """Counts the commits, and ends the process at the point *at* of commit number *number* (0: never)."""
+class UndoneError(Exception):
+    """Rolls back what is said to be durable."""
 
-    def __init__(self, number: int, at: str) -> None:
+
+class Killer:
+    """Counts the commits, and ends the process at the point *at* of commit number *number* (0: never).
+
+    With *undone_from* commits from that number on are rolled back.
+    """
+
+    def __init__(self, number: int, at: str, undone_from: int) -> None:
         self._number = number
         self._at = at
+        self._undone_from = undone_from
         self._count = 0
+
+    def undoes(self, number: int) -> bool:
+        """Whether commit number *number* is only said to have been made."""
+        return 0 < self._undone_from <= number
 
     def begin(self, jobs: list[Any]) -> int:
         """Count a commit that is about *jobs*; return its number."""
@@ -68,9 +81,11 @@ def arm(killer: Killer) -> None:
     @contextmanager
     def watched(self: Store) -> Iterator[Transaction]:
         number = getattr(self, "_test_number", 0)
-        with transaction(self) as work:
+        with suppress(UndoneError), transaction(self) as work:
             yield work
             killer.point(number, "before")
+            if killer.undoes(number):
+                raise UndoneError
         killer.point(number, "after")
 
     def counted(self: Writer, jobs: list[Any]) -> None:
@@ -96,8 +111,8 @@ def arm(killer: Killer) -> None:
 def main() -> None:
     """Run the command ``e2eproxy``, with the reference methods built in."""
     if VARIABLE in os.environ:
-        number, _, at = os.environ[VARIABLE].partition(":")
-        arm(Killer(int(number), at))
+        number, at, undone_from, *_ = [*os.environ[VARIABLE].split(":"), "", "0"]
+        arm(Killer(int(number), at, int(undone_from or 0)))
     service.run = functools.partial(service.run, built_in=(SessionMethod(), ObjectMethod()))
     cli(prog_name="e2eproxy", args=sys.argv[1:])
 

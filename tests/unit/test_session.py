@@ -345,6 +345,43 @@ def test_no_text_before_anybody_is_bound(stanza):
     assert bed.to_server == END
 
 
+BIND_REQUEST = b"<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>"
+
+
+def bound_to_be():
+    bed = Bed().opened()
+    bed.client.deliver(AUTH)
+    bed.server.deliver(SUCCESS)
+    bed.client.deliver(HEADER)
+    bed.server.deliver(SERVER_HEADER + b"<stream:features/>")
+    return bed
+
+
+def test_what_comes_right_behind_the_request_to_be_bound_waits_for_the_answer():
+    bed = bound_to_be()
+    bed.client.deliver(BIND_REQUEST + b"<message id='1'/><iq type='get' id='2'><ping xmlns='urn:xmpp:ping'/></iq>")
+    assert b"<message" not in bed.to_server
+    jid = f"<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>romeo@{DOMAIN}/x</jid></bind>"
+    bed.server.deliver(f"<iq type='result' id='b'>{jid}</iq>".encode())
+    assert bed.to_server.index(b"<message id='1'/>") < bed.to_server.index(b"<iq type='get' id='2'>")
+
+
+@pytest.mark.parametrize("answer", [b"<iq type='error' id='b'/>", b"<iq type='result' id='b'/>"])
+def test_what_comes_right_behind_a_request_that_fails_never_leaves(answer):
+    bed = bound_to_be()
+    bed.client.deliver(BIND_REQUEST + b"<message id='1'/>")
+    bed.server.deliver(answer)
+    assert bed.error()[0] == "not-authorized"
+    assert b"<message" not in bed.to_server
+
+
+def test_only_so_much_may_come_right_behind():
+    bed = bound_to_be()
+    bed.client.deliver(BIND_REQUEST + b"<message id='1'><body>" + b"x" * 66_000 + b"</body></message>")
+    assert bed.error()[0] in {"not-authorized", "policy-violation"}
+    assert b"<message" not in bed.to_server
+
+
 def test_a_server_that_binds_nobody_is_not_believed():
     bed = Bed().opened()
     bed.client.deliver(AUTH)
