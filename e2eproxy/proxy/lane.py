@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
+from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 
 from e2eproxy.methods.effects import DURABLE
@@ -79,36 +80,46 @@ class Lane:
     def _go_on(self) -> None:
         while self._waiting and not self._busy:
             self._busy = True
-            event = self._waiting.popleft()
-            effects = self.harness.handle(event)
-            durable = [one for one in effects if isinstance(one, DURABLE)]
-            visible = [one for one in effects if not isinstance(one, DURABLE)]
-            notes = self._world.prepare(self, event, visible)
-            if not durable and not notes:
-                self._finish(event, visible, [])
-                continue
-            committing = self._keeper.commit(self.name, durable, notes)
-            committing.addCallbacks(
-                lambda changes, event=event, visible=visible: self._finish(event, visible, changes),
-                self._not_committed,
-                errbackArgs=(event,),
-            )
-            committing.addErrback(self._our_bug)
-            committing.addCallback(lambda _: self._go_on())
-            return
+            ended = maybeDeferred(self._take, self._waiting.popleft()).addErrback(self._our_bug)
+            ended.addCallback(self._free)
+            if self._busy:
+                ended.addCallback(lambda _: self._go_on())
 
-    def _finish(self, event: Event, visible: Sequence[Effect], changes: Sequence[TrustChanged]) -> None:
-        self._waiting.extendleft(reversed(changes))
+    def _free(self, _: object) -> None:
         self._busy = False
+
+    def _take(self, event: Event) -> Deferred[None] | None:
+        """Have *event* handled; fires when all of it has been done, and the next may come."""
+        effects = self.harness.handle(event)
+        durable = [one for one in effects if isinstance(one, DURABLE)]
+        visible = [one for one in effects if not isinstance(one, DURABLE)]
+        try:
+            notes = self._world.prepare(self, event, visible)
+        except Exception:  # noqa: BLE001 - whatever it was, the stanza must not vanish and the next one may not wait
+            self._log.failure("this is a bug in e2eproxy")
+            self._instead(event, "This is a bug in e2eproxy; its log says more.")
+            return None
+        if not durable and not notes:
+            self._world.apply(self, event, visible)
+            return None
+        return self._keeper.commit(self.name, durable, notes).addCallbacks(
+            self._committed, self._not_committed, callbackArgs=(event, visible), errbackArgs=(event,)
+        )
+
+    def _committed(self, changes: Sequence[TrustChanged], event: Event, visible: Sequence[Effect]) -> None:
+        self._waiting.extendleft(reversed(changes))
         self._world.apply(self, event, visible)
 
     def _not_committed(self, failure: Failure, event: Event) -> None:
         self._log.failure("what {method} wanted kept could not be stored", failure, method=self.name)
+        self._instead(event, "The store could not be written to.")
+
+    def _instead(self, event: Event, why: str) -> None:
+        """Nothing of what the engine wanted was done: it is made anew, and *event* ends safely."""
         self.harness.forget()
-        instead = safe_outcome(event, "The store could not be written to.")
-        self._world.prepare(self, event, instead)
-        self._finish(event, instead, [])
+        effects = safe_outcome(event, why)
+        self._world.prepare(self, event, effects)
+        self._world.apply(self, event, effects)
 
     def _our_bug(self, failure: Failure) -> None:
-        self._busy = False
         self._log.failure("this is a bug in e2eproxy", failure)

@@ -215,6 +215,8 @@ class ScriptedClient(RawClient):
     def vanish(self) -> None:
         """Let go of the connection, whatever is on it: the other side gets a reset."""
         self.ended.set()
+        if self._socket.fileno() < 0:
+            return
         with contextlib.suppress(OSError):  # not connected any more
             self._socket.shutdown(socket.SHUT_RD)  # wakes the thread, and says nothing
         self._thread.join(25)
@@ -224,8 +226,6 @@ class ScriptedClient(RawClient):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close; vanish after an error."""
-        if self._socket.fileno() < 0:
-            return
         if kind is None:
             self.close()
         else:

@@ -138,6 +138,7 @@ def unacknowledged(stage: Stage, romeo: ScriptedClient, tap: Wiretap, lost: str)
     for name in ENCRYPTED:
         romeo.write(stage.people[name].jid, f"{romeo.jid} begins")
         stage.readers[name].wait_text(f"{romeo.jid} begins")
+    wait_until(tap.acknowledged, "the server to acknowledge what was sent so far")
     before = len(tap.said(up=True))
     tap.hold(up=lost == "up")
     texts = [

@@ -19,6 +19,7 @@ TEXT = Stanza.parse(b"<message xmlns='jabber:client' to='bob@two.test'><body>hi<
 KEEP, KEEP_TOO = e.Persist(key="a", data=b"1"), e.PersistIdentity(name="n", public=b"", secret=b"")
 NOTE = object()
 STORE = "The store could not be written to."
+BUG = "This is a bug in e2eproxy; its log says more."
 FLOOD = "Too much is waiting for this encryption method."
 
 
@@ -206,3 +207,46 @@ class LaneTests(TestCase):
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(self.told(self.c), self.plain(self.c))
+
+    def test_what_an_effect_makes_happen_at_once_comes_after_the_events_other_effects(self):
+        self.engine.script = {self.a: (seen("a"),), self.b: (KEEP, seen("b"))}
+        ended = []
+
+        def while_applying(lane, event):
+            if event in (self.a, self.b):
+                lane.tell(self.c)
+                ended.append((event, [one[1] for one in self.story if one == ("handled", self.c)]))
+
+        self.world.while_applying = while_applying
+        self.assertEqual(self.told(self.a), [*self.plain(self.a, seen("a")), *self.plain(self.c)])
+        self.told(self.b)
+        self.world.commits.popleft().callback([])
+        self.assertEqual(self.told(), [("applied", "scripted", self.b, (seen("b"),)), *self.plain(self.c)])
+        self.assertEqual(ended, [(self.a, []), (self.b, [])])
+
+    def test_what_cannot_be_made_ready_ends_safely_and_does_not_stop_the_lane(self):
+        self.engine.script = {self.a: (KEEP, seen("a"))}
+        self.world.broken = (seen("a"),)
+        instead = (returned("a", BUG),)
+        self.assertEqual(
+            self.told(self.a, self.b),
+            [
+                ("handled", self.a),
+                ("prepared", "scripted", self.a, (seen("a"),)),
+                ("forgotten",),
+                ("prepared", "scripted", self.a, instead),
+                ("applied", "scripted", self.a, instead),
+                *self.plain(self.b),
+            ],
+        )
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_a_bug_while_effects_are_done_is_logged_and_the_next_event_goes_on(self):
+        def while_applying(_lane, event):
+            if event == self.a:
+                raise ZeroDivisionError
+
+        self.world.while_applying = while_applying
+        self.told(self.a)
+        self.assertEqual(self.told(self.b), self.plain(self.b))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
