@@ -106,7 +106,7 @@ OUT = (
     Step("trust.store", "Store.transaction", "durable when it ends"),
     Step("trust.sent", "SentIds.note", "the pair of ids and what was sent"),
     Step("trust.vault", "Vault.seal", "sealed, and bound to its place in the table"),
-    Step("proxy.lane", "Lane._finish", "committed: now what can be seen may happen"),
+    Step("proxy.lane", "Lane._committed", "committed: now what can be seen may happen"),
     Step("proxy.guards", "Guards.apply", "each visible effect, in order"),
     Step("proxy.outgoing", "OutgoingStanzas.outcome", "`Send`: what was made ready leaves"),
     Step("proxy.ids", "Pairs.note", "so that an answer finds the client's id again"),

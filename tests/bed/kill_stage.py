@@ -46,6 +46,7 @@ class Stage:
         self._directory = directory
         self._seed = seed
         self._rounds = 0
+        self._patience = 0.0
         self._stack = ExitStack()
         self.readers: dict[str, ScriptedClient] = {}
 
@@ -112,14 +113,16 @@ class Stage:
 
     # One round.
 
-    def round(self, *kills: str) -> tuple[Fate, Play]:
+    def round(self, *kills: str, patience: float = 20) -> tuple[Fate, Play]:
         """Let Romeo's daemon live once for each of *kills*, each time on what it left, and once more to see what became of all.
 
         A kill is what ``reference_daemon`` takes. There is traffic in the first life; the others begin with what it left.
+        In the end *patience* seconds are waited for what is missing.
         """
         began = time.monotonic()
         self._rounds += 1
         play = Play(self._rounds)
+        self._patience = patience
         unread = self.unread()
         folder = self.folder(f"round{play.number}")
         chance = random.Random(f"{self._seed}/{kills}")
@@ -211,7 +214,7 @@ class Stage:
             romeo.write(self.people[one.to].jid, one.text, number=one.number)
             one.certain = True
         try:
-            wait_until(lambda: all(map(self.there, last)), "the last words", timeout=20)
+            wait_until(lambda: all(map(self.there, last)), "the last words", timeout=self._patience)
         except BedError:
             play.trouble = "\n".join(one.shown() for one in (romeo, *self.readers.values()))
             play.trouble += f"\n{daemon.tail()}"
@@ -244,7 +247,7 @@ class Stage:
             )
 
         with contextlib.suppress(BedError):
-            wait_until(complete, "an account of all", timeout=8)
+            wait_until(complete, "an account of all", timeout=min(8, self._patience))
 
     def _send_again(self, play: Play, romeo: ScriptedClient) -> None:
         """As a client does that has reconnected: what may not have arrived, under the same id."""

@@ -2,8 +2,8 @@
 
 It can also kill itself, which no test can do from outside at so exact a point. ``E2EPROXY_TEST_KILL`` says where:
 ``17:after`` is the point ``after`` of the 17th commit of the store; see ``POINTS``. With any value (``0`` never kills) each commit
-is named on standard error, so that a test can count them and tell what they were about. ``17:after:9`` breaks law 5 on top: from the
-9th commit on nothing is durable, whatever is told, so that a test can show that it would see that.
+is named on standard error, so that a test can count them and tell what they were about. ``17:after:ratchet``
+breaks law 5 on top (see ``TWINS``), so that a test can show that it would see that.
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ import functools
 import os
 import signal
 import sys
-from contextlib import contextmanager, suppress
+from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from e2eproxy import service
 from e2eproxy.cli import cli
 from e2eproxy.testing import ObjectMethod, SessionMethod
+from e2eproxy.trust.kept import HeldStanzas
+from e2eproxy.trust.own_keys import Records
+from e2eproxy.trust.sent import SentIds
 from e2eproxy.trust.store import Store
 from e2eproxy.trust.writer import Writer
 
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from e2eproxy.trust.transaction import Transaction
+    from e2eproxy.trust.values import MethodRecord
 
 VARIABLE = "E2EPROXY_TEST_KILL"
 POINTS = ("before", "after", "told", "left")
@@ -35,25 +40,13 @@ been told and has done what it waited for, but no byte of that has left the proc
 """
 
 
-class UndoneError(Exception):
-    """Rolls back what is said to be durable."""
-
-
 class Killer:
-    """Counts the commits, and ends the process at the point *at* of commit number *number* (0: never).
+    """Counts the commits, and ends the process at the point *at* of commit number *number* (0: never)."""
 
-    With *undone_from* commits from that number on are rolled back.
-    """
-
-    def __init__(self, number: int, at: str, undone_from: int) -> None:
+    def __init__(self, number: int, at: str) -> None:
         self._number = number
         self._at = at
-        self._undone_from = undone_from
         self._count = 0
-
-    def undoes(self, number: int) -> bool:
-        """Whether commit number *number* is only said to have been made."""
-        return 0 < self._undone_from <= number
 
     def begin(self, jobs: list[Any]) -> int:
         """Count a commit that is about *jobs*; return its number."""
@@ -81,11 +74,9 @@ def arm(killer: Killer) -> None:
     @contextmanager
     def watched(self: Store) -> Iterator[Transaction]:
         number = getattr(self, "_test_number", 0)
-        with suppress(UndoneError), transaction(self) as work:
+        with transaction(self) as work:
             yield work
             killer.point(number, "before")
-            if killer.undoes(number):
-                raise UndoneError
         killer.point(number, "after")
 
     def counted(self: Writer, jobs: list[Any]) -> None:
@@ -108,11 +99,33 @@ def arm(killer: Killer) -> None:
     Writer._tell = told
 
 
+def _old_ratchet() -> None:
+    """Break it: no session is stored after its first two steps."""
+    put, puts = Records.put, Counter[str]()
+
+    def first_ones(self: Records, record: MethodRecord) -> None:
+        puts[record.key] += 1
+        if not record.key.startswith("session:") or puts[record.key] <= 2:
+            put(self, record)
+
+    Records.put = first_ones
+
+
+def _no_notes() -> None:
+    """Break it: neither what waits nor what has left is stored."""
+    HeldStanzas.add = SentIds.note = lambda *_: None
+
+
+TWINS = {"": lambda: None, "ratchet": _old_ratchet, "notes": _no_notes}
+"""How the daemon can be broken."""
+
+
 def main() -> None:
     """Run the command ``e2eproxy``, with the reference methods built in."""
     if VARIABLE in os.environ:
-        number, at, undone_from, *_ = [*os.environ[VARIABLE].split(":"), "", "0"]
-        arm(Killer(int(number), at, int(undone_from or 0)))
+        number, at, twin, *_ = [*os.environ[VARIABLE].split(":"), "", ""]
+        arm(Killer(int(number), at))
+        TWINS[twin]()
     service.run = functools.partial(service.run, built_in=(SessionMethod(), ObjectMethod()))
     cli(prog_name="e2eproxy", args=sys.argv[1:])
 

@@ -10,6 +10,7 @@ import contextlib
 import socket
 import threading
 from typing import TYPE_CHECKING
+from uuid import uuid4
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape, quoteattr
 
@@ -87,7 +88,7 @@ class ScriptedClient(RawClient):
 
     def ping(self) -> str:
         """Ask the server for an answer; return the id it will have."""
-        number = f"ping{next(self._ids)}"
+        number = uuid4().hex  # the clients of one account may follow each other
         to = quoteattr(self.account.domain)
         self.say(f"<iq type='get' id='{number}' to={to}><ping xmlns='urn:xmpp:ping'/></iq>")
         return number

@@ -7,6 +7,7 @@ message sets off can be watched function by function.
 from __future__ import annotations
 
 import random
+import weakref
 from types import SimpleNamespace
 
 from twisted.internet.defer import Deferred
@@ -56,7 +57,9 @@ class Side:
         self.jid = JID.parse(f"{name}@{DOMAIN}/home")
         thread = AtOnce()
         data.mkdir()
-        self.writer = Writer(Place(data).open(), thread, thread.back)
+        store = Place(data).open()
+        weakref.finalize(self, store.close)
+        self.writer = Writer(store, thread, thread.back)
         self.writer.start()
         methods = PolicyRow(account="", scope="default", key="", setting="methods", value=method.traits.name)
         self.writer.run(lambda work: work.policy.set(methods))

@@ -359,7 +359,9 @@ def bound_to_be():
 
 def test_what_comes_right_behind_the_request_to_be_bound_waits_for_the_answer():
     bed = bound_to_be()
-    bed.client.deliver(BIND_REQUEST + b"<message id='1'/><iq type='get' id='2'><ping xmlns='urn:xmpp:ping'/></iq>")
+    bed.client.deliver(
+        BIND_REQUEST + b"<message id='1'/><iq type='get' id='2'><ping xmlns='urn:xmpp:ping'/></iq>"
+    )
     assert b"<message" not in bed.to_server
     jid = f"<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>romeo@{DOMAIN}/x</jid></bind>"
     bed.server.deliver(f"<iq type='result' id='b'>{jid}</iq>".encode())
