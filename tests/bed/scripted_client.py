@@ -146,12 +146,15 @@ class ScriptedClient(RawClient):
 
     def wait(self, wanted: Callable[[Element], bool], what: str, timeout: float = 20) -> Element:
         """The first stanza, of all so far or to come, for which *wanted* is true."""
-        return wait_until(
-            lambda: next(([one] for one in list(self.seen) if wanted(one)), None),
-            what,
-            timeout=timeout,
-            instead=self.shown,
-        )[0]
+
+        def look() -> list[Element] | None:
+            over = self.ended.is_set()  # before the look at what came last
+            found = next(([one] for one in list(self.seen) if wanted(one)), None)
+            if over and found is None:
+                raise StreamEndedError(f"the stream ended before {what}; {self.shown()}")
+            return found
+
+        return wait_until(look, what, timeout=timeout, instead=self.shown)[0]
 
     def wait_text(self, text: str, timeout: float = 20) -> Element:
         """The first message with this text."""

@@ -97,14 +97,17 @@ def test_killed_while_it_deals_with_what_was_left(
 
 
 @pytest.mark.parametrize(
-    ("kill", "fault"), [("22:left:ratchet", "was used 2 times"), ("13:left:notes", "is gone")]
+    ("twin", "first", "fault"), [("ratchet", 22, "was used 2 times"), ("notes", 11, "is gone")]
 )
 def test_a_store_that_forgets_is_found_out(
-    stage: Stage, capsys: pytest.CaptureFixture[str], kill: str, fault: str
+    stage: Stage, capsys: pytest.CaptureFixture[str], twin: str, first: int, fault: str
 ) -> None:
-    """Two broken twins: what is said to be durable is not."""
-    faults = told(capsys, "a broken twin", [stage.round(kill, patience=2)[0]])
-    assert any(fault in one for one in faults)
+    """Two broken twins: what is said to be durable is not. Not every round has traffic that tells; one of a few has."""
+    for number in range(first, first + 5):
+        fate, _ = stage.round(f"{number}:left:{twin}", patience=2)
+        if any(fault in one for one in told(capsys, "a broken twin", [fate])):
+            return
+    pytest.fail(f"no round showed that something {fault}")
 
 
 def test_a_key_that_is_used_twice_is_found_out() -> None:
