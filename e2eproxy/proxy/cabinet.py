@@ -80,7 +80,7 @@ class Cabinet:
             for text in reports_of(loaded.held, loaded.unacknowledged):
                 work.reports.add(self._name, text, at)
             work.held.remove(self._name, [one.reference for one in loaded.held])
-            work.sent.remove(self._name, [one.outer_id for one in loaded.unacknowledged])
+            work.sent.told(self._name, [one.outer_id for one in loaded.unacknowledged])
             return loaded
 
         return self.writer.run(change).addCallback(self._opened)
@@ -268,7 +268,7 @@ class Cabinet:
         def change(work: Transaction) -> None:
             for text in kept:
                 work.reports.add(self._name, text, at)
-            work.sent.remove(self._name, sent)
+            work.sent.told(self._name, sent)
             work.held.remove(self._name, held)
 
         self._complain(self.writer.run(change), "a report could not be kept")
@@ -315,6 +315,7 @@ class Cabinet:
 def purge(work: Transaction, now: float) -> None:
     """Remove, of every account, what has been kept long enough."""
     work.sent.purge(now - PAIRS_KEPT)
+    work.sent.never_again(now - TWICE_WITHIN)
     work.originals.purge(now)
 
 

@@ -109,7 +109,7 @@ class Desk:
         """Take over what an earlier daemon knew: the roster, and what it sent and never saw acknowledged."""
         if loaded.roster is not None:
             self.roster = _snapshot(loaded.roster)
-        self._doubtful.extend(loaded.unacknowledged)
+        self._doubtful.extend((*loaded.doubtful, *loaded.unacknowledged))
 
     def tell_all(self, event: Event) -> None:
         """Let every engine have *event*."""

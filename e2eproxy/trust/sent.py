@@ -99,8 +99,38 @@ class SentIds:
                 update(sent_ids).where(sent_ids.c.id == row).values(acknowledged=True, outer_stanza=None)
             )
 
+    def told(self, account: str, outer_ids: Iterable[str]) -> None:
+        """The user was told that these may not have arrived, or is about to be, by a report or an error.
+
+        They count as settled like what was acknowledged, but what left is kept: the client may send it again.
+        """
+        self._cells.require(account)
+        for outer_id in outer_ids:
+            row = row_id(account, outer_id)
+            self._cells.count(update(sent_ids).where(sent_ids.c.id == row).values(acknowledged=True))
+
+    def doubtful(self, account: str) -> tuple[SentId, ...]:
+        """What was ``told``, and may be sent again, in the order in which it was sent."""
+        self._cells.require(account)
+        query = select(sent_ids).where(
+            sent_ids.c.account == account,
+            sent_ids.c.acknowledged.is_(True),
+            sent_ids.c.outer_stanza.is_not(None),
+        )
+        rows = sorted(self._cells.all(query), key=lambda row: (row.sent_at, row.outer_id))
+        return tuple(self._read(row) for row in rows)
+
+    def never_again(self, before: float) -> int:
+        """Forget, of every account, how what was told of and sent *before* that time had left; returns of how many."""
+        old = (
+            sent_ids.c.sent_at < before,
+            sent_ids.c.acknowledged.is_(True),
+            sent_ids.c.outer_stanza.is_not(None),
+        )
+        return self._cells.count(update(sent_ids).where(*old).values(outer_stanza=None))
+
     def remove(self, account: str, outer_ids: Iterable[str]) -> None:
-        """Forget these: they went back to the client, or into a report."""
+        """Forget these: they went back to the client, and never left."""
         self._cells.require(account)
         for outer_id in outer_ids:
             self._cells.count(delete(sent_ids).where(sent_ids.c.id == row_id(account, outer_id)))

@@ -61,7 +61,8 @@ MOST_PAIRS: Final = 10_000
 class Loaded:
     """What an account has, but for what is in the book: all that is needed when it logs in, read in one go.
 
-    Each list is in the order of its table's own ``all``; *recent* are the newest pairs of ids, the oldest first.
+    Each list is in the order of its table's own ``all``; *recent* are the newest pairs of ids, the oldest first,
+    *doubtful* what the user was told of and may send again.
     """
 
     account: str
@@ -72,6 +73,7 @@ class Loaded:
     reports: tuple[Report, ...]
     roster: StoredRoster | None
     recent: tuple[SentPair, ...]
+    doubtful: tuple[SentId, ...] = ()
 
 
 @frozen
@@ -169,6 +171,7 @@ class Transaction:
             reports=self.reports.all(account),
             roster=self.rosters.get(account),
             recent=self.sent.recent(account, MOST_PAIRS),
+            doubtful=self.sent.doubtful(account),
         )
 
     def close_account(self, account: str) -> None:

@@ -171,7 +171,8 @@ class Stage:
                 if count == slow:
                     self.readers["mercutio"].answer()
                 if to == "back":
-                    self._write_back(play, romeo)
+                    if any(self.there(one) for one in play.written if one.to == "juliet"):
+                        self._write_back(play, romeo)
                 else:
                     one = play.new(to, "how now")
                     romeo.write(self.people[to].jid, one.text, number=one.number)
@@ -179,15 +180,16 @@ class Stage:
                     self._ping(play, romeo, wait=chance.random() < 0.5)
             self._ping(play, romeo, wait=True)
             self._alive(romeo, lambda: all(map(self.there, play.written)), "all texts to arrive")
+            self._write_back(play, romeo)
+            self._alive(romeo, lambda: set(play.back) <= set(romeo.texts()), "her answers")
             # What the server acknowledges is stored as well, after a silence.
             self._alive(romeo, lambda: _silent(daemon) > QUIET, "the store to come to rest")
         finally:
             self.readers["mercutio"].answer()
 
     def _write_back(self, play: Play, romeo: ScriptedClient) -> None:
-        if any(self.there(one) for one in play.written if one.to == "juliet"):
-            play.back.append(f"[{play.number}.{len(play.written) + len(play.back)}] and you?")
-            self.readers["juliet"].write(romeo.jid, play.back[-1])
+        play.back.append(f"[{play.number}.{len(play.written) + len(play.back)}] and you?")
+        self.readers["juliet"].write(romeo.jid, play.back[-1])
 
     def _more(
         self, play: Play, romeo: ScriptedClient, daemon: ReferenceDaemon, chance: random.Random

@@ -113,6 +113,21 @@ def test_a_text_that_is_sent_again_after_a_reconnect_leaves_as_the_same_bytes(wo
     assert juliet.texts.count(SECRET) == 1
 
 
+def test_sent_again_after_two_kills_it_still_is_the_same_bytes(world):
+    romeo, juliet = in_session(world)
+    world.acknowledges = False
+    romeo.say(juliet.jid, SECRET, "c9")
+    first = [raw for raw in romeo.seen if b"<message" in raw][-1]
+    for _ in range(2):
+        romeo.start()
+        romeo.log_in()
+    world.acknowledges = True
+    romeo.write(b"<presence/>")
+    romeo.say(juliet.jid, SECRET, "c9")
+    assert [raw for raw in romeo.seen if b"<message" in raw][-1] == first
+    assert juliet.texts.count(SECRET) == 1
+
+
 def test_an_error_has_the_clients_id_and_text_and_no_ciphertext(world):
     romeo, juliet = in_session(world)
     romeo.say(juliet.jid, SECRET, "c9")

@@ -480,9 +480,8 @@ class TestRosters:
 class TestLoading:
     def test_everything_in_one_go(self, filled: Place) -> None:
         with reopened(filled) as store, store.transaction() as work:
-            work.sent.note(
-                evolve(SENT, outer_id="o0", client_id=None, acknowledged=True, sent_at=1.0), STANZA
-            )
+            told = evolve(SENT, outer_id="o0", client_id=None, acknowledged=True, sent_at=1.0)
+            work.sent.note(told, STANZA)
             loaded = work.load(ROMEO)
             assert loaded == Loaded(
                 account=ROMEO,
@@ -496,9 +495,21 @@ class TestLoading:
                     SentPair(outer_id="o0", client_id=None, to=JULIET, sent_at=1.0),
                     SentPair(outer_id="o1", client_id="c1", to=JULIET, sent_at=1003.0),
                 ),
+                doubtful=(told,),
             )
             assert len(loaded.reports) == 1
         assert CANARY.decode() not in repr(loaded)
+
+    def test_what_was_told_is_doubtful_until_its_time_is_over(self, filled: Place) -> None:
+        with reopened(filled) as store, store.transaction() as work:
+            work.sent.told(ROMEO, [SENT.outer_id])
+            assert work.load(ROMEO).unacknowledged == ()
+            (doubtful,) = work.load(ROMEO).doubtful
+            assert doubtful == evolve(SENT, acknowledged=True)
+            assert work.sent.never_again(SENT.sent_at) == 0
+            assert work.sent.never_again(SENT.sent_at + 1) == 1
+            assert work.load(ROMEO).doubtful == ()
+            assert work.sent.by_outer(ROMEO, SENT.outer_id) == evolve(SENT, acknowledged=True, outer=None)
 
     def test_of_a_new_account_nothing(self, filled: Place) -> None:
         with filled.open() as store, store.transaction() as work:
