@@ -34,11 +34,15 @@ class Written:
 
 @define
 class Play:
-    """What is written in one round, over all lives of the daemon, and what its writer was shown."""
+    """What is written in one round, over all lives of the daemon, and what its writer was shown.
+
+    *pings* are ids of IQs, each with the texts that it vouches for: those *since* the stream began, *before* it.
+    """
 
     number: int
     written: list[Written] = field(factory=list)
-    pings: list[tuple[str, int]] = field(factory=list)
+    pings: list[tuple[str, int, int]] = field(factory=list)
+    since: int = 0
     back: list[str] = field(factory=list)
     answered: set[str] = field(factory=set)
     notices: list[str] = field(factory=list)
@@ -62,9 +66,9 @@ class Play:
         self.notices += client.notices()
         self.errors.update(client.errors().keys())
         self.shown.update(text for text in client.texts() if text in self.back)
-        for ping, before in self.pings:
+        for ping, since, before in self.pings:
             if ping in self.answered:
-                for one in self.written[:before]:
+                for one in self.written[since:before]:
                     one.certain = True
 
     def reported(self, one: Written, *notices: str) -> bool:

@@ -140,6 +140,7 @@ class Stage:
     ) -> None:
         """Start *daemon*, let Romeo speak, until all is said or the daemon is dead."""
         mortal = daemon.kill != NEVER
+        play.since = len(play.written)
         try:
             daemon.start()
             with self.romeo(daemon, f"r{play.number}") as romeo:
@@ -226,8 +227,8 @@ class Stage:
         self._alive(romeo, lambda: any("when is never" in one for one in romeo.notices()), "the nurse's rule")
 
     def _ping(self, play: Play, romeo: ScriptedClient, *, wait: bool) -> None:
-        play.pings.append((romeo.ping(), len(play.written)))
-        ping, _ = play.pings[-1]
+        ping = romeo.ping()
+        play.pings.append((ping, play.since, len(play.written)))
         if wait:
             self._alive(romeo, lambda: ping in romeo.answered(), "an answer")
 
