@@ -40,9 +40,10 @@ if TYPE_CHECKING:
     from e2eproxy.xmpp.roster import Subscription
     from e2eproxy.xmpp.stanza import Stanza
 
-#: Contacts whose features and ids are remembered; the oldest goes first. What a stranger can fill must not push out
-#: what protects: sessions and words are not counted here.
+#: Contacts whose features are remembered, the oldest goes first: those that were asked because we wrote to them.
 MOST_CONTACTS: Final = 20_000
+#: Contacts whose ids are remembered. Strangers fill this, so it holds nothing that protects.
+MOST_SEEN: Final = 5_000
 #: Stanzas that were sent and not acknowledged, and may be sent again by a client that has reconnected.
 MOST_DOUBTFUL: Final = 1_000
 #: The policy row that says that a contact is not to be remembered as encrypted again.
@@ -71,14 +72,6 @@ class _Contact:
     sessions: dict[tuple[str, JID], e.SessionChanged] = field(factory=dict)
 
 
-@define
-class _Face:
-    """What a contact shows: what its resources announce, and the ids it used."""
-
-    features: dict[JID, frozenset[str]] = field(factory=dict)
-    seen: SeenIds = field(factory=SeenIds)
-
-
 class Desk:
     """One account's; *world* does what an engine wants done (see ``Lane``)."""
 
@@ -97,7 +90,8 @@ class Desk:
         self._rules = rules
         self._world = world
         self._contacts: dict[JID, _Contact] = {}
-        self._faces: dict[JID, _Face] = {}
+        self._features: dict[JID, dict[JID, frozenset[str]]] = {}
+        self._seen: dict[JID, SeenIds] = {}
         self._doubtful: deque[SentId] = deque(maxlen=MOST_DOUBTFUL)
 
     def equip(self, equipment: Sequence[Equipped]) -> None:
@@ -219,33 +213,35 @@ class Desk:
 
     def features(self, peer: JID, features: frozenset[str]) -> None:
         """Note what the full JID *peer* announces."""
-        self._face(peer).features[peer] = features
+        known = self._features.get(peer.bare)
+        if known is None:
+            while len(self._features) >= MOST_CONTACTS:
+                del self._features[next(iter(self._features))]
+            known = self._features[peer.bare] = {}
+        known[peer] = features
 
     def gone(self, peer: JID) -> None:
         """Note that the full JID *peer* is not there any more."""
-        known = self._faces.get(peer.bare)
+        known = self._features.get(peer.bare)
         if known is not None:
-            known.features.pop(peer, None)
+            known.pop(peer, None)
 
     def saw(self, contact: JID, identifier: str | None) -> None:
         """Note an id that *contact* gave to a stanza to us."""
-        self._face(contact).seen.note(identifier)
+        known = self._seen.get(contact.bare)
+        if known is None:
+            while len(self._seen) >= MOST_SEEN:
+                del self._seen[next(iter(self._seen))]
+            known = self._seen[contact.bare] = SeenIds()
+        known.note(identifier)
 
     def seen(self, contact: JID) -> Mapping[str, None]:
         """Return the newest ids that *contact* gave to stanzas to us."""
-        known = self._faces.get(contact.bare)
-        return {} if known is None else known.seen.ids
+        known = self._seen.get(contact.bare)
+        return {} if known is None else known.ids
 
     def _contact(self, jid: JID) -> _Contact:
         return self._contacts.setdefault(jid.bare, _Contact())
-
-    def _face(self, jid: JID) -> _Face:
-        known = self._faces.get(jid.bare)
-        if known is None:
-            while len(self._faces) >= MOST_CONTACTS:
-                del self._faces[next(iter(self._faces))]
-            known = self._faces[jid.bare] = _Face()
-        return known
 
     # -- what was sent and never acknowledged ---------------------------------------------------------------------------
 
@@ -292,10 +288,10 @@ class Desk:
         needed = lane.harness.method.traits.features
         if not needed:
             return Reach.POSSIBLE
-        face = self._faces.get(peer.bare)
-        if face is None or not face.features:
+        known_features = self._features.get(peer.bare)
+        if not known_features:
             return Reach.UNDISCOVERED
-        seen = [face.features.get(peer)] if peer.full else list(face.features.values())
+        seen = [known_features.get(peer)] if peer.full else list(known_features.values())
         if seen == [None]:
             return Reach.UNDISCOVERED
         able = any(features is not None and features.issuperset(needed) for features in seen)

@@ -8,20 +8,22 @@ one, it can rely on the earlier.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from twisted.logger import Logger
 
-from e2eproxy.errors import RemoteError
+from e2eproxy.errors import RemoteError, StreamError
 from e2eproxy.methods import effects as e
 from e2eproxy.methods import events
-from e2eproxy.proxy import leftovers, quick, sticky
+from e2eproxy.proxy import leftovers, quick
 from e2eproxy.proxy.classify import Scene
+from e2eproxy.proxy.errands import Errands
 from e2eproxy.proxy.holding import Lines
 from e2eproxy.proxy.incoming import Incoming, IncomingStanzas
 from e2eproxy.proxy.notices import PROXY, Notices
+from e2eproxy.proxy.outer import given_back
 from e2eproxy.proxy.outgoing import OutgoingStanzas
 from e2eproxy.proxy.pipeline import NO_CARE, Care, Kept
 from e2eproxy.proxy.questions import Questions
@@ -31,10 +33,9 @@ from e2eproxy.proxy.steering import steer
 from e2eproxy.proxy.unacknowledged import Unacknowledged
 from e2eproxy.xmpp import names
 from e2eproxy.xmpp.archive_queries import ArchiveQueries
-from e2eproxy.xmpp.client_error import error_to_client
 from e2eproxy.xmpp.jid import JID, prepared
 from e2eproxy.xmpp.roster import ROSTER, RosterCopy
-from e2eproxy.xmpp.stanza import Stanza, build
+from e2eproxy.xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,8 +54,8 @@ if TYPE_CHECKING:
 
 #: Seconds after the client's first presence until the proxy asks for the roster, if the client has not.
 ROSTER_SECONDS: Final = 10.0
-#: Ids of stanzas that methods emitted that are remembered.
-MOST_EMITTED: Final = 5_000
+#: Bytes of the server's stanzas that may wait for the account to be opened.
+MOST_ARRIVED: Final = 8 * 1024 * 1024
 
 
 class Guard:
@@ -76,10 +77,12 @@ class Guard:
         # What came while the account was being opened, or the client's while an earlier stanza was not safe.
         self._intake: deque[Stanza] = deque()
         self._arrived: deque[tuple[Stanza, Kept]] = deque()
+        self._arrived_bytes = 0
+        self._ending: Callable[[], None] | None = None
+        self._draining = False
         self._paused = False
         self._closed = False
         self._rooms = Rooms()
-        self._emitted: OrderedDict[str, None] = OrderedDict()
         self._reports: Sequence[Report] = ()
         self._greeted = False
         self._why_not = ""
@@ -94,6 +97,7 @@ class Guard:
         self._queries = ArchiveQueries(own.bare)
         self._questions = Questions(own, self._clock, self._send)
         self._notices = Notices(own, self._ways, self._clock)
+        self._errands = Errands(own, self._questions, self._send, self.tell)
         self._sightings = Sightings(
             own,
             self._clock,
@@ -147,7 +151,7 @@ class Guard:
 
     def must_see(self, element: Element) -> bool:
         """Look into whatever may hold something a method is to open."""
-        return self.desk is not None and bool(self.desk.lanes) and element.name != names.PRESENCE
+        return element.name != names.PRESENCE and (self.desk is None or bool(self.desk.lanes))
 
     def from_client(self, element: Element, root: bytes) -> bytes | None:
         """Take a stanza of the client."""
@@ -187,10 +191,19 @@ class Guard:
             return element.raw
         stanza = Stanza.of(element, root)
         if self._in is None:
-            kept = Kept()
-            self._arrived.append((stanza, kept))
-            return kept
+            return self._arrives_early(stanza)
         return self._dispatch(stanza)
+
+    def _arrives_early(self, stanza: Stanza) -> Kept:
+        """Keep a stanza that came before the account is open, or never take it: then the server still has it."""
+        kept = Kept()
+        if self._closed:
+            return kept
+        self._arrived_bytes += len(stanza.raw)
+        if self._arrived_bytes > MOST_ARRIVED:
+            raise StreamError("resource-constraint", "More came than can wait for the account to be opened.")
+        self._arrived.append((stanza, kept))
+        return kept
 
     def acknowledged(self, items: Sequence[Care]) -> None:
         """Take note of what the server has."""
@@ -210,9 +223,15 @@ class Guard:
         if doubtful:
             self.desk.tell_all(events.Interrupted(own=self.own, doubtful=doubtful))
 
+    def ending(self, done: Callable[[], None]) -> None:
+        """Let the client's stream end when nothing of it is in memory alone."""
+        self._ending = done
+        self._drain()
+
     def closed(self, *, orderly: bool) -> None:
         """Give back what has not left, deliver what was not opened in time, and tell the engines."""
         self._closed = True
+        self._ending = None
         for late in (self._sweep, self._asking):
             if late is not None and late.active():
                 late.cancel()
@@ -236,7 +255,7 @@ class Guard:
         """Give back, or report, a stanza that was not even looked at."""
         if self._ways.client_there:
             why = "Not sent: the connection ended first."
-            raw = error_to_client(stanza, "recipient-unavailable", why, own=str(self.own))
+            raw = given_back(stanza, "recipient-unavailable", why, str(self.own))
             if raw is not None:
                 self._ways.to_client(raw)
         elif self.desk is not None:
@@ -253,14 +272,28 @@ class Guard:
 
     def _drain(self) -> None:
         """Let what came meanwhile have its turn, as far as what is before it is safe."""
-        while self._intake and self._out is not None and not self._out.exposed:
-            stanza = self._intake.popleft()
-            raw = self._take(stanza, self._out)
-            if raw is not None:
-                self._ways.to_server(raw, Care(stanza=stanza))
-        if self._paused and not self._intake and self._out is not None and not self._out.exposed:
+        if self._draining or self._closed or self._out is None:
+            # It is on its way already, further up: what is done here may make more safe.
+            return
+        self._draining = True
+        try:
+            while self._intake and not self._out.exposed:
+                stanza = self._intake.popleft()
+                raw = self._take(stanza, self._out)
+                if raw is not None:
+                    self._ways.to_server(raw, Care(stanza=stanza))
+        finally:
+            self._draining = False
+        if not self._intake and not self._out.exposed:
+            self._all_safe()
+
+    def _all_safe(self) -> None:
+        if self._paused:
             self._paused = False
             self._ways.resume_client()
+        ending, self._ending = self._ending, None
+        if ending is not None:
+            ending()
 
     def _note_own(self, stanza: Stanza) -> None:
         """Learn from what the client says: its queries, its rooms, that it is ready to be told things."""
@@ -341,33 +374,11 @@ class Guard:
             return
         if isinstance(event, events.Inbound) and self._in.outcome(event, effect):
             return
-        match effect:
-            case e.Emit():
-                self._emit(lane, effect)
-            case e.Ask():
-                self._ask(lane, effect)
-            case e.Consult(token=token, backend=backend):
-                why = f"There is no {backend} here."
-                lane.tell(events.Consulted(token=token, outcome=events.Outcome.ERROR, why=why))
-            case e.Retry(contact=contact):
-                # Not at once: the rest of this event's effects come first.
-                self._clock.callLater(0, self._retry, contact.bare)
-            case _:
-                self._note(lane, effect, self.desk)
-
-    def _note(self, lane: Lane, effect: e.Effect, desk: Desk) -> None:
-        """Take note of what a method has to say, and tell the user what he has to know."""
-        match effect:
-            case e.SessionChanged():
-                desk.session(lane.name, effect)
-            case e.ProvedReading(contact=contact):
-                desk.remember(contact.bare, sticky.peer_proved(desk.memory(contact)))
-            case e.Tell(text=text):
-                self.tell(text)
-            case _:
-                self._log.error(
-                    "{method} wanted {what} where it cannot be", method=lane.name, what=type(effect)
-                )
+        if isinstance(effect, e.Retry):
+            # Not at once: the rest of this event's effects come first.
+            self._clock.callLater(0, self._retry, effect.contact.bare)
+        else:
+            self._errands.do(lane, effect, self.desk)
 
     def settle(self, lane: Lane, event: events.Event) -> None:
         """Take note that all effects of *event* are done."""
@@ -377,36 +388,11 @@ class Guard:
             self._in.settle(event.ref)
         self._look_after()
 
-    def _emit(self, lane: Lane, emit: e.Emit) -> None:
-        """Send what a method says for itself; a key for the user's texts goes to accepted keys only."""
-        view = self.desk.views[lane.name] if self.desk is not None else None
-        if view is None or not all(view.usable(emit.to.bare, key) for key in emit.keys):
-            self._log.warn("{method} wanted to give a key away to one that is not accepted", method=lane.name)
-            return
-        identifier = emit.id or uuid4().hex
-        if emit.id is None:
-            self._emitted[identifier] = None
-            if len(self._emitted) > MOST_EMITTED:
-                self._emitted.popitem(last=False)
-        head = {"to": str(emit.to), "type": emit.type or None, "id": identifier}
-        self._send(build(emit.kind, head, emit.payload))
-
     def _retry(self, contact: JID) -> None:
         if self._out is not None and self._in is not None:
             self._out.retry(contact)
             self._in.retry(contact)
             self._look_after()
-
-    def _ask(self, lane: Lane, ask: e.Ask) -> None:
-        def done(outcome: events.Outcome, stanza: Stanza | None) -> None:
-            condition = "" if stanza is None else _condition(stanza)
-            lane.tell(
-                events.Answer(
-                    own=self.own, token=ask.token, outcome=outcome, stanza=stanza, condition=condition
-                )
-            )
-
-        self._questions.ask(ask.to, ask.type, ask.payload, ask.timeout, done)
 
     def _send(self, raw: bytes) -> None:
         self._ways.to_server(raw, NO_CARE)
@@ -419,7 +405,7 @@ class Guard:
         if stanza.kind == "iq":
             if self._questions.answered(stanza) or self._of_roster(stanza):
                 return None
-        elif stanza.type == "error" and stanza.id in self._emitted:
+        elif stanza.type == "error" and self._errands.emitted(stanza.id):
             # The client never sent that; its engine hears of a peer that is not there by presence and timers.
             return None
         if stanza.kind == "presence":
@@ -480,13 +466,3 @@ class Guard:
         """Tell the user something, from the proxy's own address."""
         if not self._closed:
             self._notices.tell(text)
-
-
-def _condition(stanza: Stanza) -> str:
-    """Return the defined condition of an error, empty for a result."""
-    try:
-        errors = stanza.all(names.CLIENT + names.SEPARATOR + "error")
-    except RemoteError:
-        return ""
-    found = (names.split_name(child.name) for error in errors for child in error.children)
-    return next((local for namespace, local in found if namespace == names.STANZA_ERRORS), "")

@@ -191,7 +191,9 @@ class Guards:
             known.waiting.remove(guard)
         if known.closing is None and not self.of(own.bare):
             known.desk.logged_out()
-            known.closing = self.clock.callLater(OPEN_AFTER, self._close, own.bare)
+            # What could not be opened may be by the next login.
+            after = 0.0 if known.why_not else OPEN_AFTER
+            known.closing = self.clock.callLater(after, self._close, own.bare)
 
     def of(self, account: JID) -> list[Guard]:
         """Return the guards of the account's streams."""

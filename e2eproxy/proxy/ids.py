@@ -28,9 +28,10 @@ MOST_PAIRS: Final = 10_000
 MOST_BYTES: Final = 4 * 1024 * 1024
 #: Opened stanzas that are remembered.
 MOST_OPENED: Final = 10_000
-#: Ids of one contact that are remembered.
-MOST_IDS: Final = 200
-#: Characters of an id that is remembered.
+#: Ids of one contact that are remembered, and characters of one: strangers fill this, too.
+MOST_IDS: Final = 50
+_LONGEST_SEEN: Final = 128
+#: Characters of an id of an opened stanza.
 _LONGEST: Final = 1_023
 
 _EVENT: Final = EVENTS + names.SEPARATOR + "x"
@@ -165,7 +166,7 @@ class SeenIds:
 
     def note(self, identifier: str | None) -> None:
         """Remember *identifier*."""
-        if identifier is None or len(identifier) > _LONGEST:
+        if identifier is None or len(identifier) > _LONGEST_SEEN:
             return
         self._ids.pop(identifier, None)
         self._ids[identifier] = None

@@ -14,6 +14,7 @@ from attrs import frozen
 from e2eproxy.errors import StreamError
 from e2eproxy.xmpp import names
 from e2eproxy.xmpp.domain import BadDomain, prepare_domain, unicode_domain
+from e2eproxy.xmpp.jid import prepared as prepared_jid
 from e2eproxy.xmpp.tree import Node, parse
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class Login:
             and resource
             and len(full_jid.encode("utf-8", "replace")) <= _LONGEST_JID
         )
-        if not whole or prepared != self._domain:
+        if not whole or prepared != self._domain or prepared_jid(full_jid) is None:
             raise StreamError(
                 "not-authorized",
                 f"The server of {self._domain} bound an address that is not one of its own.",

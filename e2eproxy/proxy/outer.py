@@ -12,8 +12,8 @@ from e2eproxy.proxy.allowed_children import BODY, EME, HINTS, Carries, split
 from e2eproxy.proxy.shapes import NO_IDS, TOKEN
 from e2eproxy.proxy.trim import bare_result
 from e2eproxy.xmpp import names
-from e2eproxy.xmpp.client_error import stripped
-from e2eproxy.xmpp.spans import Span, read
+from e2eproxy.xmpp.client_error import error_to_client, stripped
+from e2eproxy.xmpp.spans import BadElement, Span, read
 from e2eproxy.xmpp.stanza import Stanza, build, element, escape_text
 
 if TYPE_CHECKING:
@@ -93,6 +93,14 @@ def bare_answer(stanza: Stanza, answers: Opened | None, seen: Container[str]) ->
     if stanza.type == "error":
         return stripped(stanza, to=to or None, stanza_id=identifier)
     return bare_result(to=to or None, stanza_id=identifier)
+
+
+def given_back(stanza: Stanza, condition: str, text: str, own: str) -> bytes | None:
+    """Return the error with which a stanza of the client's returns, quoted if it can be read; None if none answers it."""
+    try:
+        return error_to_client(stanza, condition, text, own=own)
+    except BadElement:
+        return bare_refusal(stanza, text.removeprefix("Not sent: "))
 
 
 def bare_refusal(stanza: Stanza, why: str) -> bytes:

@@ -90,6 +90,7 @@ class OutgoingStanzas:
         self._may_offer = may_offer
         self._waits = DiscoveryWaits()
         self._under_way: dict[Ref, Outgoing] = {}
+        self._waking: set[JID] = set()
         # What leaves as soon as the store knows of it.
         self._leaving: set[Ref] = set()
         # What neither server nor store nor client has yet.
@@ -179,6 +180,7 @@ class OutgoingStanzas:
     def undeliverable(self, item: Outgoing) -> None:
         """Give back a stanza that is still here when the stream ends, or report it if the client has gone."""
         made = [outer for _, outer in item.made]
+        self._forget(item)
         if self._ways.client_there:
             self._give_back(item, "recipient-unavailable", "Not sent: the connection ended first.")
             if made:
@@ -269,8 +271,20 @@ class OutgoingStanzas:
         self._waits.begin(item.contact, self._now())
         self._lines.wait(Direction.OUT, item.line, "it is found out what the contact can read")
         left = self._waits.until(item.contact, setting) - self._now()
-        self._schedule(max(left, 0.0), lambda: self.retry(item.contact))
+        self._wake(item.contact, max(left, 0.0))
         self._wanted(item.found.to or item.contact)
+
+    def _wake(self, contact: JID, seconds: float) -> None:
+        """Try again after *seconds*; whoever comes online again and again makes no more than one timer."""
+        if contact in self._waking:
+            return
+        self._waking.add(contact)
+
+        def wake() -> None:
+            self._waking.discard(contact)
+            self.retry(contact)
+
+        self._schedule(seconds, wake)
 
     def appeared(self, contact: JID) -> None:
         """Take note that *contact* came online: it may be with another client, which is worth another wait."""
@@ -296,7 +310,8 @@ class OutgoingStanzas:
 
     def _used(self, item: Outgoing, ruling: Ruling) -> None:
         if ruling.by_word:
-            self._desk.remember(item.contact, sticky.left_in_clear(self._desk.memory(item.contact)))
+            for contact in item.found.recipients or (item.contact,):
+                self._desk.remember(contact, sticky.left_in_clear(self._desk.memory(contact)))
 
     # -- what a method made of it -------------------------------------------------------------------------------------
 
@@ -306,9 +321,16 @@ class OutgoingStanzas:
         if item is None:
             return ()
         item.made, item.fault = [], None
-        sends = [one for one in effects if isinstance(one, e.Send) and one.ref == event.ref]
-        if sends:
-            return self._made(lane, item, sends)
+        carriers = [one for one in effects if isinstance(one, e.Send | e.Ask) and one.ref == event.ref]
+        if not all(
+            self._desk.views[lane.name].usable(item.contact, key) for one in carriers for key in one.keys
+        ):
+            no_key = Ruling(outcome=Outcome.REFUSE, reason=Reason.KEY)
+            words = refusal(item.found.kind, no_key, str(item.contact))
+            item.fault = (words.condition, words.text)
+            return ()
+        if carriers:
+            return self._made(lane, item, [one for one in carriers if isinstance(one, e.Send)])
         waits = any(isinstance(one, e.Hold) and one.ref == event.ref for one in effects)
         if not waits or item.held:
             return ()
@@ -316,14 +338,7 @@ class OutgoingStanzas:
         return (Waits(held=self._as_held(item)),)
 
     def _made(self, lane: Lane, item: Outgoing, sends: Sequence[e.Send]) -> Sequence[Note]:
-        view = self._desk.views[lane.name]
         traits = lane.harness.method.traits
-        if not all(view.usable(item.contact, key) for send in sends for key in send.keys):
-            words = refusal(
-                item.found.kind, Ruling(outcome=Outcome.REFUSE, reason=Reason.KEY), str(item.contact)
-            )
-            item.fault = (words.condition, words.text)
-            return ()
         tree = self._desk.opened.naming_outer(item.contact, item.stanza.tree)
         for send in sends:
             outer = new_id()
@@ -366,6 +381,10 @@ class OutgoingStanzas:
         if item is None:
             return False
         match effect:
+            case e.Ask(ref=ref):
+                if ref is None or item.fault is None:
+                    return False  # asked like any other, even if it carries the stanza
+                self._send(item)
             case e.Send():
                 self._send(item)
             case e.Hold(why=why):

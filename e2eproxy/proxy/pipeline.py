@@ -4,8 +4,8 @@ The relay calls a pipeline for each stanza once the account is known. The one he
 forwarded as it came. It is law 2 in its simplest form, and the seam at which encryption is put in.
 
 Law 4 at this seam: on a server that has stream management (XEP-0198), each ``Care`` that was handed over ends in
-exactly one of ``acknowledged``, ``lost`` and ``refused``. A server without it says nothing, so nothing is known and
-none of the three is called for what was sent.
+exactly one of ``acknowledged``, ``lost`` and ``refused``. A server without it says nothing, so nothing is ever known:
+what the store keeps under an ``outer_id`` counts as acknowledged when it is sent, of the rest nobody is told.
 """
 
 from __future__ import annotations
@@ -131,6 +131,12 @@ class Pipeline(Protocol):
         Called at most once, never with nothing. Before ``closed`` if the client is there to be told, else after it.
         """
 
+    def ending(self, done: Callable[[], None]) -> None:
+        """Call *done* once all that the client sent has left, is stored or has gone back; at once, if that is so.
+
+        Nothing more comes from the client. If ``closed`` comes first, *done* is not called.
+        """
+
     def closed(self, *, orderly: bool) -> None:
         """Take note, once, that the session is over: *orderly* if what is sent now still gets to the server.
 
@@ -164,6 +170,10 @@ class Verbatim:
 
     def lost(self, items: Sequence[Care]) -> None:
         """Nobody is told."""
+
+    def ending(self, done: Callable[[], None]) -> None:
+        """All has left."""
+        done()
 
     def closed(self, *, orderly: bool) -> None:
         """Nothing was kept."""

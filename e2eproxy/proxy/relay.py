@@ -70,10 +70,13 @@ class Relay:
         self._replacing = False
         # What the client sent between its request to be bound and the answer.
         self._early: list[tuple[Element, bytes]] = []
+        self._early_bytes = 0
         self._client_there = True
         # Whether stanzas go to the server as ever; our end of its stream may be open for longer.
         self._open = True
         self._ended = False
+        # What ends it, while something that the client sent before is not safe yet.
+        self._ending: bytes | None = None
         # Whether the pipeline was told that the session is over, and whether it knows what became of all that was sent.
         self._closed = False
         self._settled = False
@@ -98,6 +101,9 @@ class Relay:
                 self._ledger.send(raw, care)
             except QueueFull:
                 self._refuse(care)
+                return
+            if care.outer_id is not None and not self._ledger.in_use:
+                self._acknowledge((care,))
         elif not self._ended and care is NO_CARE:
             self._server.send(raw)
         else:
@@ -125,7 +131,9 @@ class Relay:
     @property
     def waits(self) -> bool:
         """Whether the server may still say what of the stanzas sent it has taken."""
-        return self._ledger.in_use and self.bound and not self._settled
+        if not self.bound or self._settled:
+            return False
+        return self._ledger.in_use or (self._ending is not None and not self._ended)
 
     def client_gone(self) -> None:
         """Take note that nothing gets to the client any more."""
@@ -133,7 +141,17 @@ class Relay:
 
     def end(self, raw: bytes) -> None:
         """End the stream to the server with *raw*, once, behind all that has still to be said."""
-        if self._ended:
+        if self._ended or self._ending is not None:
+            return
+        self._ending = raw
+        if self._pipeline is None or self._closed:
+            self._end_now()
+        else:
+            self._pipeline.ending(self._end_now)
+
+    def _end_now(self) -> None:
+        raw = self._ending
+        if self._ended or raw is None:
             return
         self._close(orderly=True)
         self._open = False
@@ -220,8 +238,8 @@ class Relay:
 
     def _waits_for_address(self, element: Element, root: bytes) -> bool:
         """Keep a stanza that a client sent right behind its request to be bound, until whose it is is known."""
-        size = len(element.raw) + sum(len(early.raw) for early, _ in self._early)
-        if not self.login.authenticated or not self.login.binding or size > EARLY_BYTES:
+        self._early_bytes += len(element.raw)
+        if not self.login.authenticated or not self.login.binding or self._early_bytes > EARLY_BYTES:
             return False
         self._early.append((element, root))
         return True

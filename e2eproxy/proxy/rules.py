@@ -138,8 +138,7 @@ SPEAKS: Final = "client-speaks"
 def client_speaks(rules: Rules, account: JID) -> frozenset[str]:
     """Return the names of the end-to-end systems that the clients of *account* speak themselves; none if nobody knows."""
     try:
-        for _, owner, key in levels(account, None):
-            scope = Scope.ACCOUNT if owner else Scope.DEFAULT
+        for scope, owner, key in levels(account, None):
             value = rules.settings(owner, scope.value, key).get(SPEAKS)
             if value is not None:
                 return frozenset(value.split())

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from e2eproxy.proxy import leftovers
-from e2eproxy.xmpp.client_error import error_to_client
+from e2eproxy.proxy.outer import given_back
 from e2eproxy.xmpp.jid import JID, prepared
 
 if TYPE_CHECKING:
@@ -83,6 +83,6 @@ class Unacknowledged:
     def _back(self, stanza: Stanza, condition: str, text: str) -> None:
         if stanza.kind == "presence" and stanza.to is None:
             return
-        raw = error_to_client(stanza, condition, text, own=self._own)
+        raw = given_back(stanza, condition, text, self._own)
         if raw is not None:
             self._ways.to_client(raw)

@@ -6,7 +6,7 @@ was. Sans-IO: bytes to send are returned, the clock is handed in.
 
 What a server may do wrong, and what comes of it:
 
-* it refuses: the stream goes on without, nothing is kept;
+* it refuses: the stream goes on without, nothing is kept, and what was kept counts as acknowledged;
 * its ``h`` is no number, or covers more than was sent: ``StreamError``, as XEP-0198 section 9 asks;
 * its ``h`` is lower than before: ignored, since what was acknowledged has been let go;
 * it does not answer ``<enable/>`` or ``<r/>`` in time: ``StreamError``, for then the connection is dead. Going on
@@ -228,7 +228,10 @@ class StreamManagement(Generic[Item]):
             return self._enabled()
         if local == "failed":
             if self._enter("failed"):
+                # Nobody will ever say more of these.
+                items = tuple(item for item, _ in self._queue)
                 self._forget()
+                return Reaction(acknowledged=items)
         elif self.state is State.ON and local == "r":
             return Reaction(self._answer())
         elif self.state is State.ON and local == "a":

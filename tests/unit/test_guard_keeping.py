@@ -311,3 +311,116 @@ def test_the_roster_is_asked_for_once_and_its_pushes_are_swallowed(world):
     romeo.log_in()
     assert romeo.desk.roster is not None
     assert romeo.desk.roster.version == "2"
+
+
+def test_a_flood_of_what_is_refused_after_a_wait_is_all_refused(world):
+    """Each is looked at where the one before it became safe; that must not be one inside the other."""
+    romeo, juliet = world.sides
+    romeo.rules.rows["default", ""] = REQUIRE
+    romeo.pool.waiting = []
+    romeo.client.deliver(
+        f"<message to='{juliet.jid}' id='c0'><body>{SECRET}</body></message>".encode()
+        + b"".join(
+            f"<message to='room@x/{n}' type='groupchat' id='g{n}'><body>x</body></message>".encode()
+            for n in range(800)
+        )
+    )
+    assert romeo.errors == []
+    while romeo.pool.waiting:
+        romeo.pool.waiting.pop(0)()
+    romeo.pool.waiting = None
+    world.run()
+    assert [error.id for error in romeo.errors] == [f"g{n}" for n in range(800)]
+
+
+def test_without_stream_management_nothing_is_reported_at_the_next_login():
+    world = World(SessionMethod())
+    romeo, juliet = in_session(world)
+    romeo.say(juliet.jid, SECRET, "c9")
+    assert kept(romeo, "sent") == ()
+    romeo.start()
+    romeo.log_in()
+    romeo.shown.clear()
+    romeo.write(b"<presence/>")
+    assert not any(SECRET in notice for notice in romeo.notices)
+
+
+def test_a_client_that_writes_and_leaves_is_heard(world):
+    """What it wrote is on its way to the store when its stream ends: that is not the end of it."""
+    romeo, juliet = in_session(world)
+    romeo.pool.waiting = []
+    end = b"</stream:stream>"
+    romeo.client.deliver(f"<message to='{juliet.jid}' id='c9'><body>{SECRET}</body></message>".encode() + end)
+    assert end not in bytes(romeo.server.written)
+    while romeo.pool.waiting:
+        romeo.pool.waiting.pop(0)()
+    romeo.pool.waiting = None
+    world.run()
+    assert juliet.texts == [SECRET]
+    assert not romeo.errors
+
+
+def test_a_client_that_leaves_with_a_store_that_never_answers_is_let_go(world):
+    romeo, juliet = in_session(world)
+    romeo.pool.waiting = []
+    romeo.client.deliver(
+        f"<message to='{juliet.jid}' id='c9'><body>{SECRET}</body></message></stream:stream>".encode()
+    )
+    world.wait(10)
+    assert romeo.client.finished
+    assert [error.id for error in romeo.errors] == ["c9"]
+    waiting, romeo.pool.waiting = romeo.pool.waiting, None
+    for job in waiting:
+        job()
+    assert juliet.texts == []
+    assert kept(romeo, "sent") == ()
+
+
+def test_what_leaves_clear_after_a_wait_is_not_sent_by_a_stream_that_has_ended(world):
+    romeo, juliet = world.sides
+    nobody = f"nobody@{juliet.jid.domain}"
+    romeo.say(nobody, SECRET, "c1")
+    romeo.pool.waiting = []
+    world.clock.advance(2)
+    romeo.client.hang_up()
+    world.wait(10)
+    while romeo.pool.waiting:
+        romeo.pool.waiting.pop(0)()
+    romeo.pool.waiting = None
+    world.run()
+    assert len(kept(romeo, "reports")) + len(kept(romeo, "sent")) >= 1
+
+
+def test_strangers_cannot_make_us_forget_what_a_contact_can(world):
+    romeo, juliet = world.sides
+    romeo.knows(juliet)
+    for number in range(6_000):
+        romeo.desk.saw(juliet.jid.parse(f"s{number}@flood.test/x"), "y" * 100)
+    assert romeo.desk._features[juliet.jid.bare]
+    assert len(romeo.desk._seen) <= 5_000
+
+
+def test_what_comes_before_the_account_is_open_is_bounded(world):
+    romeo, juliet = world.sides
+    romeo.start()
+    romeo.pool.waiting = []
+    romeo.log_in()
+    large = f"<message from='{juliet.jid}'><body>{'x' * 1_000_000}</body></message>".encode()
+    for _ in range(10):
+        romeo.server.deliver(large)
+    assert romeo.client.finished
+
+
+def test_an_account_that_could_not_be_opened_may_be_by_the_next_login(world):
+    romeo, juliet = world.sides
+    romeo.start()
+    romeo.disk.broken = True
+    romeo.log_in()
+    romeo.lose_stream()
+    world.wait(1)
+    romeo.disk.broken = False
+    romeo.log_in()
+    romeo.knows(juliet)
+    juliet.knows(romeo)
+    romeo.say(juliet.jid, SECRET, "c1")
+    assert juliet.texts == [SECRET]

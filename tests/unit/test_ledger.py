@@ -170,7 +170,26 @@ def test_a_server_that_refuses_is_not_asked_again():
     assert bed.to_client == b""
     assert not bed.clock.getDelayedCalls()
     bed.server.hang_up()
-    assert pipeline.told == [("closed", False)]
+    # Nobody will ever say more of what was sent before the refusal: it counts as taken.
+    assert pipeline.told == [("acknowledged", ["a"]), ("closed", False)]
+
+
+def test_without_stream_management_what_the_store_keeps_counts_as_taken_when_it_is_sent():
+    told = []
+
+    class Storing(Verbatim):
+        def __init__(self, ways):
+            self.ways = ways
+
+        def from_client(self, element, _root):
+            self.ways.to_server(element.raw, Care(outer_id=element.attribute("id")))
+
+        def acknowledged(self, items):
+            told.extend(item.outer_id for item in items)
+
+    bed = Bed(make_pipeline=Storing).logged_in()
+    bed.client.deliver(stanzas(*"ab"))
+    assert told == ["a", "b"]
 
 
 def test_a_server_that_never_answers_is_dead():

@@ -377,6 +377,15 @@ def test_what_comes_right_behind_a_request_that_fails_never_leaves(answer):
     assert b"<message" not in bed.to_server
 
 
+def test_an_address_that_cannot_be_prepared_is_none():
+    """The pipeline would have nobody to decide for."""
+    bed = bound_to_be()
+    bed.client.deliver(BIND_REQUEST)
+    jid = f"<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>romeo@{DOMAIN}/a\u202eb</jid></bind>"
+    bed.server.deliver(f"<iq type='result' id='b'>{jid}</iq>".encode())
+    assert bed.error()[0] == "not-authorized"
+
+
 def test_only_so_much_may_come_right_behind():
     bed = bound_to_be()
     bed.client.deliver(BIND_REQUEST + b"<message id='1'><body>" + b"x" * 66_000 + b"</body></message>")

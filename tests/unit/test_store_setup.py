@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import select
@@ -9,12 +10,14 @@ import signal
 import stat
 import subprocess
 import sys
+import termios
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from bed.polling import wait_until
 from bed.stores import ROMEO, Place
 
 from e2eproxy import store_setup
@@ -90,6 +93,11 @@ def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LocalError, match=r"data directory .*/file/data cannot be made: Not a directory"):
         opened(tmp_path / "file" / "data")
+
+
+def waiting_in(descriptor: int) -> int:
+    """How many bytes of a pipe nobody has read."""
+    return int.from_bytes(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 class TestKeys:
@@ -241,7 +249,8 @@ class TestPassphraseFile:
             descriptor = os.open(path, os.O_WRONLY)  # waits for the reader
             for piece in (WORD[:3], WORD[3:], "\n"):
                 os.write(descriptor, piece.encode())
-                time.sleep(0.02)  # so that they are not one
+                # Not before it was read: they are not to become one.
+                wait_until(lambda: waiting_in(descriptor) == 0, "the pipe to be read", timeout=10)
             os.close(descriptor)
 
         writer = threading.Thread(target=write)
