@@ -25,6 +25,7 @@ from e2eproxy.proxy.notes import Shown
 from e2eproxy.proxy.pipeline import Kept
 from e2eproxy.trust.values import KeptOriginal
 from e2eproxy.xmpp import names
+from e2eproxy.xmpp.client_error import bare_error
 from e2eproxy.xmpp.jid import JID, prepared
 from e2eproxy.xmpp.stanza import Stanza
 from e2eproxy.xmpp.wrappers import Forgery, Wrapper, rewrapped, unwrap
@@ -310,8 +311,15 @@ class IncomingStanzas:
 
     def _unreadable(self, item: Incoming, why: str) -> bytes | None:
         if item.inner.kind != "message":
+            self._answer_for_client(item)
             return None
         return self._shown(item, placeholder(item.inner, _title(item), why, item.reference))
+
+    def _answer_for_client(self, item: Incoming) -> None:
+        """Tell a peer that its request could not be opened: the client cannot, for it never saw it."""
+        inner = item.inner
+        if inner.kind == "iq" and inner.type in {"get", "set"} and item.wrapper is None:
+            self._ways.to_server(bare_error("iq", "not-acceptable", to=inner.from_, stanza_id=inner.id))
 
     def _placeholder(self, item: Incoming, why: str) -> None:
         """Deliver a placeholder that no method asked for, once the original is kept."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from bed.box_method import NAMESPACE, BoxMethod
 from bed.guard_world import PROXY, SECRET, World, text
 from sqlalchemy import select
 
@@ -424,3 +425,20 @@ def test_an_account_that_could_not_be_opened_may_be_by_the_next_login(world):
     juliet.knows(romeo)
     romeo.say(juliet.jid, SECRET, "c1")
     assert juliet.texts == [SECRET]
+
+
+def test_a_request_that_cannot_be_opened_is_answered_for_the_client():
+    world = World(BoxMethod())
+    romeo, juliet = world.sides
+    juliet.knows(romeo)
+    juliet.read()
+    juliet.shown.clear()
+    head = f"from='{romeo.jid}' to='{juliet.jid}'"
+    for content in ("?", "AAAA"):
+        box = f"<box xmlns='{NAMESPACE}'>{content}</box>"
+        juliet.server.deliver(f"<iq {head} type='get' id='q{len(content)}'>{box}</iq>".encode())
+    world.run()
+    assert [one for one in juliet.read() if one.kind == "iq"] == []
+    answers = [raw for raw in juliet.seen if b"not-acceptable" in raw]
+    assert [b"q1" in answers[0], b"q4" in answers[1]] == [True, True]
+    assert all(str(romeo.jid).encode() in raw for raw in answers)
