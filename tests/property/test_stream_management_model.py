@@ -143,13 +143,15 @@ class BothSides(RuleBasedStateMachine):
             return
         name, attributes = (piece, []) if isinstance(piece, str) else (piece[0], ["h", str(piece[1])])
         reaction = self.sm.from_server(SM + name, attributes)
-        self.acknowledged += reaction.acknowledged
         if isinstance(piece, str) and piece == "r":
             assert reaction.to_server.startswith(b"<a ")
         if name == "failed":
-            # Without stream management what is sent counts as sent.
+            # Without stream management what is sent counts as sent: all that was kept is let go, once and in order.
             assert self.sm.state is State.REFUSED
+            assert list(reaction.acknowledged) == self.sent
             self.sent, self.sizes = [], []
+        else:
+            self.acknowledged += reaction.acknowledged
         self.out(reaction.to_server)
 
     @precondition(lambda self: self.to_server or self.to_proxy)
