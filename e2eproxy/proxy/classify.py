@@ -30,7 +30,7 @@ _AVAILABILITIES: Final = frozenset({None, "unavailable", "probe"})
 _REQUESTS: Final = frozenset({"get", "set"})
 _MUC_JOIN: Final = payloads.MUC + names.SEPARATOR + "x"
 _MUC_USER_X: Final = MUC_USER + names.SEPARATOR + "x"
-_ADDRESSES: Final = payloads.ADDRESSES + names.SEPARATOR + "addresses"
+ADDRESSES: Final = payloads.ADDRESSES + names.SEPARATOR + "addresses"
 _ADDRESS: Final = payloads.ADDRESSES + names.SEPARATOR + "address"
 
 _PAST_METHODS: Final[dict[str, Kind]] = {
@@ -101,7 +101,7 @@ def command(tree: Node) -> str | None:
 
 def _addressees(tree: Node) -> list[JID] | None:
     """Return the bare JIDs in the stanza's XEP-0033 addresses, None if it has none. Raises BadJID."""
-    found = [child for child in tree.children if child.name == _ADDRESSES]
+    found = [child for child in tree.children if child.name == ADDRESSES]
     if not found:
         return None
     every = [address for addresses in found for address in addresses.children if address.name == _ADDRESS]

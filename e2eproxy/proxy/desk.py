@@ -8,6 +8,7 @@ cabinet has not been opened, nothing is decided; if it cannot be, everything is 
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from attrs import define, evolve, field, frozen
@@ -25,7 +26,7 @@ from e2eproxy.trust.values import PolicyRow, StickyContact, StoredRoster
 from e2eproxy.xmpp.roster import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence, Sized
 
     from e2eproxy.methods.door import View
     from e2eproxy.methods.events import Event
@@ -88,16 +89,22 @@ class Desk:
         self.roster: Snapshot | None = None
         self._name = str(self.account)
         self._rules = rules
+        #: Whether nothing that is set, and nobody who is remembered, keeps text from leaving in clear.
+        self.lenient: Callable[[], bool] = partial(rules.lenient, self._name)
         self._world = world
         self._contacts: dict[JID, _Contact] = {}
         self._features: dict[JID, dict[JID, frozenset[str]]] = {}
         self._seen: dict[JID, SeenIds] = {}
         self._doubtful: deque[SentId] = deque(maxlen=MOST_DOUBTFUL)
+        #: While anything is in one of these, every stanza is looked at in full.
+        self.attention: tuple[Sized, ...] = (self.lanes, self._contacts, self.pairs.by_outer_id)
 
     def equip(self, equipment: Sequence[Equipped]) -> None:
         """Take the engines, once the cabinet is open."""
         self.views = {one.harness.name: one.view for one in equipment}
-        self.lanes = {one.harness.name: Lane(one.harness, self.cabinet, self._world) for one in equipment}
+        self.lanes.update(
+            (one.harness.name, Lane(one.harness, self.cabinet, self._world)) for one in equipment
+        )
 
     def remember_earlier(self, loaded: Loaded) -> None:
         """Take over what an earlier daemon knew: the roster, and what it sent and never saw acknowledged."""
@@ -124,6 +131,7 @@ class Desk:
     def refuse_all(self, why: str) -> None:
         """Decide nothing any more: what is stored cannot be read (law 1)."""
         self._rules = Unreadable(why)
+        self.lenient = partial(self._rules.lenient, self._name)
 
     def logged_out(self) -> None:
         """Forget what holds for one session of the user's: all its clients have gone."""
@@ -139,12 +147,6 @@ class Desk:
     def order(self, resolved: Resolved) -> list[Lane]:
         """Return the engines in policy's order; those it does not name are not asked."""
         return [self.lanes[name] for name in resolved.methods if name in self.lanes]
-
-    @property
-    def idle(self) -> bool:
-        """Whether there is nothing to protect and nothing to refuse: no method, no rule, nobody remembered."""
-        known = self.lanes or self._contacts or len(self.pairs)
-        return not known and self._rules.lenient(self._name)
 
     # -- what is remembered of a contact -----------------------------------------------------------------------------
 

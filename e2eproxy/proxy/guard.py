@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 ROSTER_SECONDS: Final = 10.0
 #: Bytes of the server's stanzas that may wait for the account to be opened.
 MOST_ARRIVED: Final = 8 * 1024 * 1024
+#: What asks for a full look at every stanza of a guard that is not open.
+NOT_OPEN: Final = (True,)
 
 
 class Guard:
@@ -78,12 +80,14 @@ class Guard:
         self._intake: deque[Stanza] = deque()
         self._arrived: deque[tuple[Stanza, Kept]] = deque()
         self._arrived_bytes = 0
+        # While anything is in one of these, every stanza is looked at in full; so it is before and after the time between.
+        self._attention: tuple[object, ...] = NOT_OPEN
         self._ending: Callable[[], None] | None = None
         self._draining = False
         self._paused = False
         self._closed = False
         self._rooms = Rooms()
-        self._reports: Sequence[Report] = ()
+        self._reports: list[Report] = []
         self._greeted = False
         self._why_not = ""
         self._sweep: IDelayedCall | None = None
@@ -138,6 +142,8 @@ class Guard:
             dropped=self._notices.dropped,
         )
         self._why_not = why_not
+        waits = (self._intake, self._out_lines.by_contact, self._in_lines.by_contact)
+        self._attention = (*desk.attention, *waits, self._reports, self._questions.pending)
         while self._arrived:
             stanza, kept = self._arrived.popleft()
             raw = self._dispatch(stanza)
@@ -155,7 +161,8 @@ class Guard:
 
     def from_client(self, element: Element, root: bytes) -> bytes | None:
         """Take a stanza of the client."""
-        if self._idle and quick.may_leave(element):
+        desk = self.desk
+        if desk is not None and not any(self._attention) and desk.lenient() and quick.may_leave(element):
             return element.raw
         stanza = Stanza.of(element, root)
         if self._reports:
@@ -165,14 +172,6 @@ class Guard:
             self._pause()
             return None
         return self._take(stanza, self._out)
-
-    @property
-    def _idle(self) -> bool:
-        """Whether nothing waits or is to be told, and nothing that is set asks for a closer look."""
-        desk = self.desk
-        if desk is None or self._closed or self._reports or self._intake or self._out_lines or self._in_lines:
-            return False
-        return desk.idle
 
     def _take(self, stanza: Stanza, out: OutgoingStanzas) -> bytes | None:
         try:
@@ -187,7 +186,8 @@ class Guard:
 
     def from_server(self, element: Element, root: bytes) -> bytes | Kept | None:
         """Take a stanza of the server."""
-        if self._idle and not len(self._questions) and quick.may_enter(element):
+        desk = self.desk
+        if desk is not None and not any(self._attention) and desk.lenient() and quick.may_enter(element):
             return element.raw
         stanza = Stanza.of(element, root)
         if self._in is None:
@@ -231,6 +231,7 @@ class Guard:
     def closed(self, *, orderly: bool) -> None:
         """Give back what has not left, deliver what was not opened in time, and tell the engines."""
         self._closed = True
+        self._attention = NOT_OPEN
         self._ending = None
         for late in (self._sweep, self._asking):
             if late is not None and late.active():
@@ -325,11 +326,12 @@ class Guard:
             return
         for report in reports:
             self._notices.tell(report.text, counted=False)
-        self._reports = reports
+        self._reports[:] = reports
 
     def _reports_read(self) -> None:
         """The client goes on after it was told: the reports have done their work."""
-        reports, self._reports = self._reports, ()
+        reports = self._reports.copy()
+        self._reports.clear()
         if self.desk is not None:
             self.desk.cabinet.told(reports)
 

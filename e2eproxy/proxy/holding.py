@@ -68,35 +68,35 @@ class Lines(Generic[Item]):
 
     def __init__(self, bounds: Bounds | None = None) -> None:
         self._bounds = bounds or Bounds()
-        self._lines: OrderedDict[Key, _Line[Item]] = OrderedDict()
+        self.by_contact: OrderedDict[Key, _Line[Item]] = OrderedDict()
         self._size = 0
 
     def __len__(self) -> int:
         """How many stanzas are in all lines."""
-        return sum(len(line.held) for line in self._lines.values())
+        return sum(len(line.held) for line in self.by_contact.values())
 
     def __bool__(self) -> bool:
         """Whether anything is in any line."""
-        return bool(self._lines)
+        return bool(self.by_contact)
 
     def standing(self, direction: Direction, contact: JID) -> bool:
         """Whether anything of *contact* (bare) is before a new stanza in this direction."""
-        return (direction, contact) in self._lines
+        return (direction, contact) in self.by_contact
 
     def of(self, direction: Direction, contact: JID) -> list[JID]:
         """Return the lines of the bare JID *contact* and of its resources."""
-        return [jid for one, jid in self._lines if one is direction and jid.bare == contact.bare]
+        return [jid for one, jid in self.by_contact if one is direction and jid.bare == contact.bare]
 
     def join(self, direction: Direction, contact: JID, item: Item, size: int, now: float) -> bool:
         """Put *item* at the end of its line; return whether there was room. Without room it is not in the line."""
-        line = self._lines.get((direction, contact))
+        line = self.by_contact.get((direction, contact))
         bounds = self._bounds
         if line is not None and (len(line.held) >= bounds.stanzas or line.size + size > bounds.bytes):
             return False
         if line is not None and self._size + size > bounds.all_bytes:
             return False
         if line is None:
-            line = self._lines[direction, contact] = _Line()
+            line = self.by_contact[direction, contact] = _Line()
         line.held.append(Held(item, size, now))
         line.size += size
         self._size += size
@@ -104,7 +104,7 @@ class Lines(Generic[Item]):
 
     def next(self, direction: Direction, contact: JID) -> Held[Item] | None:
         """Return the stanza whose turn it is, and mark it as under way; None if it waits or is under way already."""
-        line = self._lines.get((direction, contact))
+        line = self.by_contact.get((direction, contact))
         if line is None:
             return None
         first = line.held[0]
@@ -115,58 +115,58 @@ class Lines(Generic[Item]):
 
     def wait(self, direction: Direction, contact: JID, why: str) -> None:
         """Let the stanza that is under way wait, for *why*, until ``retry``."""
-        first = self._lines[direction, contact].held[0]
+        first = self.by_contact[direction, contact].held[0]
         first.under_way = False
         first.waiting = why
 
     def retry(self, direction: Direction, contact: JID) -> None:
         """Let what waits in this line have its turn again."""
-        line = self._lines.get((direction, contact))
+        line = self.by_contact.get((direction, contact))
         if line is not None:
             line.held[0].waiting = ""
 
     def done(self, direction: Direction, contact: JID) -> None:
         """Take the stanza that is under way out of its line: the next one's turn comes."""
-        line = self._lines[direction, contact]
+        line = self.by_contact[direction, contact]
         self._take(line, line.held.popleft())
         if not line.held:
-            del self._lines[direction, contact]
+            del self.by_contact[direction, contact]
 
     def remove(self, direction: Direction, contact: JID, item: Item) -> bool:
         """Take *item* out of its line, wherever it stands, unless it is under way; return whether it was there."""
-        line = self._lines.get((direction, contact))
+        line = self.by_contact.get((direction, contact))
         held = next((one for one in line.held if one.item is item), None) if line is not None else None
         if line is None or held is None or held.under_way:
             return False
         line.held.remove(held)
         self._take(line, held)
         if not line.held:
-            del self._lines[direction, contact]
+            del self.by_contact[direction, contact]
         return True
 
     def overdue(self, now: float) -> Iterator[tuple[Direction, JID, Held[Item]]]:
         """Take out, in order, what has waited longer than it may, but for what is under way, and yield it."""
         oldest = now - self._bounds.seconds
-        for (direction, contact), line in list(self._lines.items()):
+        for (direction, contact), line in list(self.by_contact.items()):
             while line.held and line.held[0].since <= oldest and not line.held[0].under_way:
                 held = line.held.popleft()
                 self._take(line, held)
                 yield direction, contact, held
             if not line.held:
-                del self._lines[direction, contact]
+                del self.by_contact[direction, contact]
 
     def deadline(self) -> float | None:
         """When ``overdue`` is next worth asking, on the same clock; None if nothing waits."""
-        firsts = [line.held[0].since for line in self._lines.values() if not line.held[0].under_way]
+        firsts = [line.held[0].since for line in self.by_contact.values() if not line.held[0].under_way]
         return min(firsts) + self._bounds.seconds if firsts else None
 
     def empty(self) -> Iterator[tuple[Direction, JID, Held[Item]]]:
         """Take everything out, each line in order: what has to be answered when the stream is gone."""
-        for (direction, contact), line in list(self._lines.items()):
+        for (direction, contact), line in list(self.by_contact.items()):
             for held in line.held:
                 self._take(line, held)
                 yield direction, contact, held
-            del self._lines[direction, contact]
+            del self.by_contact[direction, contact]
 
     def _take(self, line: _Line[Item], held: Held[Item]) -> None:
         line.size -= held.size

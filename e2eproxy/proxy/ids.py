@@ -64,24 +64,24 @@ class Pairs:
     """Pairs by outer id."""
 
     def __init__(self) -> None:
-        self._pairs: OrderedDict[str, Pair] = OrderedDict()
+        self.by_outer_id: OrderedDict[str, Pair] = OrderedDict()
         self._bytes = 0
 
     def __len__(self) -> int:
         """How many there are."""
-        return len(self._pairs)
+        return len(self.by_outer_id)
 
     def note(self, outer_id: str, pair: Pair) -> None:
         """Remember *pair*."""
         self._bytes += _size(pair)
-        self._pairs[outer_id] = pair
-        while len(self._pairs) > MOST_PAIRS or (self._bytes > MOST_BYTES and len(self._pairs) > 1):
-            _, old = self._pairs.popitem(last=False)
+        self.by_outer_id[outer_id] = pair
+        while len(self.by_outer_id) > MOST_PAIRS or (self._bytes > MOST_BYTES and len(self.by_outer_id) > 1):
+            _, old = self.by_outer_id.popitem(last=False)
             self._bytes -= _size(old)
 
     def find(self, outer_id: str | None) -> Pair | None:
         """Return what left under *outer_id*, if it is remembered."""
-        return None if outer_id is None else self._pairs.get(outer_id)
+        return None if outer_id is None else self.by_outer_id.get(outer_id)
 
     def with_client_ids(self, stanza: Stanza) -> bytes:
         """Return an inbound message whose receipts, markers and the like name the client's stanzas by the client's ids."""

@@ -42,11 +42,11 @@ class Questions:
         self._own = own
         self._clock = clock
         self._send = send
-        self._open: dict[str, _Question] = {}
+        self.pending: dict[str, _Question] = {}
 
     def __len__(self) -> int:
         """How many are open."""
-        return len(self._open)
+        return len(self.pending)
 
     def ask(
         self,
@@ -57,25 +57,25 @@ class Questions:
         done: Callable[[Outcome, Stanza | None], None],
     ) -> None:
         """Ask *to* (None: our own account); *done* is called once, after *timeout* seconds at the latest."""
-        if len(self._open) >= MOST_QUESTIONS:
+        if len(self.pending) >= MOST_QUESTIONS:
             done(Outcome.TIMEOUT, None)
             return
         identifier = uuid4().hex
         late = self._clock.callLater(timeout, self._late, identifier)
-        self._open[identifier] = _Question(to or self._own.bare, late, done)
+        self.pending[identifier] = _Question(to or self._own.bare, late, done)
         head = {"to": None if to is None else str(to), "type": kind, "id": identifier}
         self._send(build("iq", head, payload))
 
     def answered(self, stanza: Stanza) -> bool:
         """Whether *stanza*, of the server, answers a question from whom was asked; it is dealt with then."""
-        question = self._open.get(stanza.id or "")
+        question = self.pending.get(stanza.id or "")
         if question is None or stanza.type not in {"result", "error"}:
             return False
         sender = self._sender(stanza)
         # Our own account and its server answer for each other, as servers do for their users.
         if sender != question.to and not {sender, question.to} <= {self._own.bare, self._own}:
             return False
-        del self._open[stanza.id or ""]
+        del self.pending[stanza.id or ""]
         question.late.cancel()
         question.done(Outcome.RESULT if stanza.type == "result" else Outcome.ERROR, stanza)
         return True
@@ -87,10 +87,10 @@ class Questions:
             return None
 
     def _late(self, identifier: str) -> None:
-        self._open.pop(identifier).done(Outcome.TIMEOUT, None)
+        self.pending.pop(identifier).done(Outcome.TIMEOUT, None)
 
     def close(self) -> None:
         """Forget them all; nobody is called."""
-        for question in self._open.values():
+        for question in self.pending.values():
             question.late.cancel()
-        self._open.clear()
+        self.pending.clear()

@@ -249,8 +249,12 @@ class Relay:
             pipeline.refused(Care((element, root)))
             return
         raw = pipeline.from_client(element, root)
-        if raw is not None:
-            self.to_server(raw, Care((element, root)) if self._ledger.in_use else NO_CARE)
+        if raw is None:
+            return
+        if self._ledger.in_use:
+            self.to_server(raw, Care((element, root)))
+        else:
+            self._server.send(raw)
 
     # -- from the server -----------------------------------------------------------------------------------------
 
@@ -286,7 +290,7 @@ class Relay:
         if not self._client_there:
             # The server has not been told that it arrived, and knows what to do with it.
             return
-        number = self._ledger.arrived()
+        number = self._ledger.arrived() if self._ledger.in_use else 0
         raw = pipeline.from_server(element, root)
         if isinstance(raw, Kept):
             raw.then(partial(self._ledger.handled, number))

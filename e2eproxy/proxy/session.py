@@ -15,6 +15,7 @@ from attrs import evolve
 from twisted.logger import Logger
 
 from e2eproxy.errors import StreamError
+from e2eproxy.proxy import quick
 from e2eproxy.proxy.dialling import Dialling
 from e2eproxy.proxy.legs import LINGER_SECONDS, ClientLeg, ServerLeg
 from e2eproxy.proxy.life import MOVES, Life, State
@@ -81,7 +82,7 @@ class Session:
         self._life = Life(clock)
         self.client = ClientLeg(self, clock)
         self._to_client = Way(self.client.write)
-        self._from_client = Framer(_BEFORE_LOGIN)
+        self._from_client = Framer(_BEFORE_LOGIN, watch_for=quick.WATCHED_OF_CLIENT)
         self._header: Header | None = None
         self._client_root = b""
         # Held from its header on until the server has answered.
@@ -230,7 +231,9 @@ class Session:
         self._upstream = upstream
         self._server = server = ServerLeg(self, self._clock)
         self._to_server = Way(server.write)
-        self._from_server = Framer(_SERVER_LIMITS, restart_after=_RESTART_AFTER)
+        self._from_server = Framer(
+            _SERVER_LIMITS, restart_after=_RESTART_AFTER, watch_for=quick.WATCHED_OF_SERVER
+        )
         self._relay = Relay(
             upstream.domain,
             self._to_client,

@@ -60,7 +60,8 @@ class Framer:
     """One direction of a stream: bytes in, pieces out.
 
     ``restart_after`` names the elements behind which a new stream begins (a server's ``<success/>``); a second
-    header begins one anywhere. After the end of the stream nothing more comes out.
+    header begins one anywhere. ``watch_for``: names (namespace and local name) that mark an element which holds one, at any
+    depth. After the end of the stream nothing more comes out.
     """
 
     __slots__ = (
@@ -88,6 +89,8 @@ class Framer:
         "_source",
         "_streaming",
         "_token",
+        "_watch_for",
+        "_watched",
         "ended",
     )
 
@@ -104,11 +107,19 @@ class Framer:
     _source: bytes | bytearray
     _streaming: bool
     _token: UnfinishedToken | None
+    _watched: bool
 
-    def __init__(self, limits: Limits, *, restart_after: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        restart_after: frozenset[str] = frozenset(),
+        watch_for: frozenset[str] = frozenset(),
+    ) -> None:
         self.limits = limits
         self.ended = False
         self._restart_after = restart_after
+        self._watch_for = watch_for
         self._pieces = []
         self._begin()
 
@@ -235,6 +246,8 @@ class Framer:
         depth = self._depth = self._depth + 1
         if depth > 2:
             self._inner = True
+            if name in self._watch_for:
+                self._watched = True
             if depth > self._deepest or len(attributes) > self._most_attributes:
                 self._exceed("depth" if depth > self._deepest else "attributes")
             return
@@ -248,7 +261,7 @@ class Framer:
             raise _Restart(start)
         self._name = name
         self._attributes = attributes
-        self._inner = False
+        self._inner = self._watched = False
         if len(attributes) > self._most_attributes:
             self._exceed("attributes")
 
@@ -287,7 +300,7 @@ class Framer:
         else:
             if raw.__class__ is not bytes:
                 raw = bytes(raw)
-            self._pieces.append(_new_tuple(Element, (raw, name, self._attributes, None)))
+            self._pieces.append(_new_tuple(Element, (raw, name, self._attributes, None, self._watched)))
         if name in self._restart_after:
             raise _Restart(end)
 
@@ -299,7 +312,7 @@ class Framer:
         else:
             if len(raw) > self._longest:
                 self._exceed("bytes")
-            self._pieces.append(Element(raw, name, self._attributes, self._excess))
+            self._pieces.append(Element(raw, name, self._attributes, self._excess, self._watched))
         self._excess = None
 
     def _is_empty(self, start: int, at: int) -> bool:

@@ -42,6 +42,8 @@ class Header:
 class Element(NamedTuple):
     """One whole stanza or nonza. ``attributes`` is flat: name, value, name, value.
 
+    ``watched``: something in it has one of the names that its framer was told to watch for.
+
     A named tuple, because it is made once per stanza: a frozen attrs class takes twice as long to make, which is a
     twentieth of all the framer does for a stanza.
     """
@@ -50,6 +52,7 @@ class Element(NamedTuple):
     name: str
     attributes: list[str]
     excess: Excess | None = None
+    watched: bool = False
 
     def attribute(self, name: str) -> str | None:
         """Return the value of attribute *name*, or None."""

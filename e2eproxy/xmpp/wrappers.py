@@ -26,7 +26,8 @@ WrapperKind = Literal["carbon received", "carbon sent", "archive result", "forwa
 CARBONS: Final = "urn:xmpp:carbons:2"
 _FORWARDED: Final = "urn:xmpp:forward:0" + names.SEPARATOR + "forwarded"
 _DELAY: Final = "urn:xmpp:delay" + names.SEPARATOR + "delay"
-_CARRIERS: Final[dict[str, WrapperKind]] = {
+#: The elements that make a message a carbon or an archive result.
+CARRIERS: Final[dict[str, WrapperKind]] = {
     CARBONS + names.SEPARATOR + "received": "carbon received",
     CARBONS + names.SEPARATOR + "sent": "carbon sent",
     **{namespace + names.SEPARATOR + "result": "archive result" for namespace in MAM},
@@ -71,7 +72,7 @@ def unwrap(stanza: Stanza, own: JID, queries: ArchiveQueries) -> Wrapper | Forge
     if not carriers:
         forward = _inner(stanza, stanza.span)
         return None if forward is None else Wrapper("forward", *forward)
-    kind = _CARRIERS[carriers[0].name]
+    kind = CARRIERS[carriers[0].name]
     archive = _source(kind, stanza, carriers[0], own, queries)
     if archive is None:
         return Forgery(kind, _FROM_ANOTHER[kind])
@@ -80,7 +81,7 @@ def unwrap(stanza: Stanza, own: JID, queries: ArchiveQueries) -> Wrapper | Forge
 
 def _believed(stanza: Stanza, carriers: list[Span], archive: JID, own: JID) -> Wrapper | Forgery:
     """Say what *carriers* wrap, whose sender may send such."""
-    kind = _CARRIERS[carriers[0].name]
+    kind = CARRIERS[carriers[0].name]
     found = _inner(stanza, carriers[0])
     if len(carriers) > 1 or found is None:
         return Forgery(kind, "It does not hold exactly one message.")
@@ -114,7 +115,7 @@ _FROM_ANOTHER: Final[dict[WrapperKind, str]] = {
 
 
 def _carriers(stanza: Stanza) -> list[Span]:
-    return [child for child in stanza.children if child.name in _CARRIERS]
+    return [child for child in stanza.children if child.name in CARRIERS]
 
 
 def _inner(stanza: Stanza, carrier: Span) -> tuple[Stanza, Span, str | None] | None:

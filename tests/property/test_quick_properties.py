@@ -27,8 +27,8 @@ TEXTS = ("hark", "/e2e clear once", " /E2E x", "?OTR?", "?OTRv23?", "a &#47;e2e 
 TO = ("juliet@example.test", "e2eproxy.localhost", "E2EPROXY.localhost/x", "a@b@c", "", *OTHER_SPELLINGS)
 
 
-def framed(raw):
-    framer = Framer(Limits(2**24))
+def framed(raw, watch_for=quick.WATCHED_OF_CLIENT):
+    framer = Framer(Limits(2**24), watch_for=watch_for)
     framer.receive(ROOT)
     try:
         pieces = framer.receive(raw)
@@ -62,3 +62,35 @@ def test_of_commands_wire_forms_and_addresses(to, text, rest):
     raw = f"<message to='{to}' type='chat'><body>{text}{escaped}</body></message>".encode()
     for element in framed(raw):
         assert not quick.may_leave(element) or passes(element)
+
+
+OF_SERVER = (
+    "<message {head}><f:sent xmlns:f='urn:xmpp:carbons:2'/></message>",
+    "<message {head}><received xmlns='urn:xmpp:carbon&#115;:2'/></message>",
+    "<message {head}><body>x</body><a><b><result xmlns='urn:xmpp:mam:2'/></b></a></message>",
+    "<m:message xmlns:m='jabber:client' {head}><r:result xmlns:r='urn:xmpp:mam:1' queryid='1'/></m:message>",
+    "<iq type='set' id='1' {head}><query xmlns='jabber:iq:roster'/></iq>",
+    "<iq type='result' id='1' {head}><q:query xmlns:q='jabber:iq:r&#111;ster'/></iq>",
+    "<message type='error' id='1' {head}><body>x</body></message>",
+    "<message from='e2eproxy.localhost'><body>x</body></message>",
+    "<message from='E2EPROXY.localhost/x'><body>x</body></message>",
+    "<message from='\uff45\uff12eproxy.localhost'><body>x</body></message>",
+)
+HEADS = (
+    "from='juliet@example.test/balcony'",
+    "to='romeo@example.test'",
+    "xml:lang='from' from='juliet@example.test'",
+)
+
+
+@given(st.sampled_from(OF_SERVER), st.sampled_from(HEADS), st.data())
+def test_what_may_be_for_the_proxy_does_not_enter_unseen(form, head, data):
+    raw = form.format(head=head).encode()
+    framer = Framer(Limits(2**24), watch_for=quick.WATCHED_OF_SERVER)
+    framer.receive(ROOT)
+    cut = data.draw(st.integers(0, len(raw)))
+    (element,) = [*framer.receive(raw[:cut]), *framer.receive(raw[cut:])]
+    assert not quick.may_enter(element)
+    # The next one is judged by itself.
+    (element,) = framer.receive(b"<message from='juliet@example.test'><body>hark</body></message>")
+    assert quick.may_enter(element)

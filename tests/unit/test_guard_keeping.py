@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from bed.box_method import NAMESPACE, BoxMethod
 from bed.guard_world import PROXY, SECRET, World, text
@@ -12,6 +14,7 @@ from e2eproxy.testing.session_method import SessionMethod
 from e2eproxy.trust.schema import held
 from e2eproxy.trust.values import Decision
 from e2eproxy.xmpp import names
+from e2eproxy.xmpp.stanza import Stanza
 
 REQUIRE = {"when": "require", "methods": "reference-session"}
 RECEIPTS = "urn:xmpp:receipts"
@@ -442,3 +445,24 @@ def test_a_request_that_cannot_be_opened_is_answered_for_the_client():
     answers = [raw for raw in juliet.seen if b"not-acceptable" in raw]
     assert [b"q1" in answers[0], b"q4" in answers[1]] == [True, True]
     assert all(str(romeo.jid).encode() in raw for raw in answers)
+
+
+@pytest.mark.parametrize("word", ["/e2e require", "/e2e set when require"])
+def test_without_methods_text_leaves_unread_until_something_is_set(word, monkeypatch):
+    looked_at = []
+
+    def look(element, root):
+        looked_at.append(element.raw)
+        return Stanza.of(element, root)
+
+    monkeypatch.setattr("e2eproxy.proxy.guard.Stanza", SimpleNamespace(of=look))
+    world = World()
+    romeo, juliet = world.sides
+    romeo.say(juliet.jid, "good morrow")
+    assert juliet.texts[-1:] == ["good morrow"]
+    assert not any(b"good morrow" in raw for raw in looked_at)
+    romeo.say(juliet.jid, word)
+    world.wait(1)
+    romeo.say(juliet.jid, SECRET, "c1")
+    assert SECRET not in juliet.texts
+    assert [error.attributes["id"] for error in romeo.errors] == ["c1"]
