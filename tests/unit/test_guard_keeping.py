@@ -466,3 +466,62 @@ def test_without_methods_text_leaves_unread_until_something_is_set(word, monkeyp
     romeo.say(juliet.jid, SECRET, "c1")
     assert SECRET not in juliet.texts
     assert [error.attributes["id"] for error in romeo.errors] == ["c1"]
+
+
+def brought(romeo, juliet):
+    """Romeo writes; return the stanza as the server brought it to Juliet, whose store has not answered yet."""
+    deliver, seen = juliet.server.deliver, []
+    juliet.server.deliver = lambda raw: seen.append(raw) or deliver(raw)
+    juliet.pool.waiting = []
+    romeo.say(juliet.jid, SECRET, "c9")
+    assert juliet.texts == []
+    juliet.server.deliver = deliver
+    (raw,) = [one for one in seen if one.startswith(b"<message")]
+    # As a server keeps it for later: written anew, and with words of its own.
+    kept = b"<delay xmlns='urn:xmpp:delay' from='example.test' stamp='2026-01-01T00:00:00Z'/>"
+    return raw.replace(b"'", b'"').replace(b"</message>", kept + b"</message>")
+
+
+def killed_before_it_is_shown(_world, juliet):
+    juliet.writer._call_from_thread = lambda *_: None
+    for job in juliet.pool.waiting:
+        job()
+    juliet.pool.waiting = None
+    juliet.start()
+    juliet.log_in()
+
+
+def left_before_it_is_shown(world, juliet):
+    juliet.client.hang_up()
+    waiting, juliet.pool.waiting = juliet.pool.waiting, None
+    for job in waiting:
+        job()
+    world.wait(20)
+    juliet.log_in()
+
+
+@pytest.mark.parametrize("ends", [killed_before_it_is_shown, left_before_it_is_shown])
+@pytest.mark.parametrize("method", [SessionMethod, ObjectMethod])
+def test_what_was_opened_and_not_shown_is_shown_when_the_server_brings_it_again(ends, method):
+    world = World(method(), manages=True)
+    romeo, juliet = in_session(world)
+    raw = brought(romeo, juliet)
+    said = bytes(juliet.server.written)
+    ends(world, juliet)
+    assert b"h='1'" not in said
+    juliet.server.deliver(raw)
+    world.run()
+    assert juliet.texts == [SECRET]
+    # The next time it is a repetition, whatever its method makes of that.
+    juliet.server.deliver(raw)
+    world.run()
+    assert juliet.texts.count(SECRET) == 1
+
+
+def test_what_was_shown_is_not_kept(world):
+    romeo, juliet = in_session(world)
+    romeo.say(juliet.jid, SECRET, "c9")
+    assert juliet.texts == [SECRET]
+    with juliet.disk.transaction() as work:
+        assert work.originals.beginning(str(juliet.jid.bare), "opened:") == ()
+    assert not juliet.desk.unshown
