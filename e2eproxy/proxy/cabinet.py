@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from attrs import evolve, frozen
+from attrs import frozen
 from twisted.logger import Logger
 
 from e2eproxy.methods.effects import Learn, Persist, PersistIdentity, Verified
 from e2eproxy.methods.events import TrustChanged
-from e2eproxy.proxy import key_rules, unshown
+from e2eproxy.proxy import key_rules
 from e2eproxy.proxy.leftovers import reports_of
-from e2eproxy.proxy.notes import Leaves, Opens, Waits
+from e2eproxy.proxy.notes import Leaves, Waits
 from e2eproxy.proxy.rules import resolve
 from e2eproxy.trust.values import Decision, IdentityKey, MethodRecord
 
@@ -76,9 +76,7 @@ class Cabinet:
         def change(work: Transaction) -> Loaded:
             work.open_account(self._name, at)
             purge(work, at)
-            loaded = evolve(
-                work.load(self._name), unshown=work.originals.beginning(self._name, unshown.PREFIX)
-            )
+            loaded = work.load(self._name)
             for text in reports_of(loaded.held, loaded.unacknowledged):
                 work.reports.add(self._name, text, at)
             work.held.remove(self._name, [one.reference for one in loaded.held])
@@ -136,8 +134,6 @@ class Cabinet:
                 work.held.remove(self._name, [note.held])
         elif isinstance(note, Waits):
             work.held.add(note.held)
-        elif isinstance(note, Opens):
-            work.originals.keep(note.inside)
         else:
             work.originals.keep(note.original)
 
@@ -292,13 +288,6 @@ class Cabinet:
     def original(self, reference: str) -> Deferred[KeptOriginal | None]:
         """Fire with what stands behind a placeholder."""
         return self.writer.run(lambda work: work.originals.get(self._name, reference, now=self._clock()))
-
-    def forget_original(self, reference: str) -> None:
-        """Forget what is kept under *reference*."""
-        self.run(
-            lambda work: work.originals.remove(self._name, reference),
-            "what is kept no longer could not be removed",
-        )
 
     def run(self, change: Callable[[Transaction], object], what: str) -> None:
         """Make a change nobody waits for; *what* is logged if it fails."""

@@ -96,8 +96,6 @@ class Desk:
         self._features: dict[JID, dict[JID, frozenset[str]]] = {}
         self._seen: dict[JID, SeenIds] = {}
         self._doubtful: deque[SentId] = deque(maxlen=MOST_DOUBTFUL)
-        #: References of what was opened and perhaps never shown.
-        self.unshown: set[str] = set()
         #: While anything is in one of these, every stanza is looked at in full.
         self.attention: tuple[Sized, ...] = (self.lanes, self._contacts, self.pairs.by_outer_id)
 
@@ -113,7 +111,6 @@ class Desk:
         if loaded.roster is not None:
             self.roster = _snapshot(loaded.roster)
         self._doubtful.extend((*loaded.doubtful, *loaded.unacknowledged))
-        self.unshown.update(loaded.unshown)
 
     def tell_all(self, event: Event) -> None:
         """Let every engine have *event*."""
@@ -130,12 +127,6 @@ class Desk:
         self.cabinet.run(
             lambda work: work.rosters.put(account, stored), "the copy of the roster could not be stored"
         )
-
-    def shown(self, reference: str) -> None:
-        """Take note that the client has what was kept under *reference*."""
-        if reference in self.unshown:
-            self.unshown.discard(reference)
-            self.cabinet.forget_original(reference)
 
     def refuse_all(self, why: str) -> None:
         """Decide nothing any more: what is stored cannot be read (law 1)."""

@@ -224,7 +224,7 @@ class Guards:
     # -- what engines want done (lane.Apply) ---------------------------------------------------------------------------
 
     def prepare(self, lane: Lane, event: events.Event, effects: Sequence[e.Effect]) -> Sequence[Note]:
-        """Return what has to be durable before the visible ones of *effects*, which are all of *event*, are done."""
+        """Return what has to be durable before the visible *effects* of *event* are done."""
         guard = self._guard_of(lane, event)
         return () if guard is None else guard.prepare(lane, event, effects)
 

@@ -16,14 +16,12 @@ from attrs import define, field
 
 from e2eproxy.errors import RemoteError
 from e2eproxy.methods import effects as e
-from e2eproxy.methods.effects import DURABLE
 from e2eproxy.methods.events import Inbound, Ref, Way
-from e2eproxy.proxy import unshown
 from e2eproxy.proxy.cabinet import ORIGINALS_KEPT
 from e2eproxy.proxy.delivery import error_of_client, marked_plain, opened, placeholder
 from e2eproxy.proxy.holding import NO_ROOM, Direction
 from e2eproxy.proxy.ids import Opened, Pair
-from e2eproxy.proxy.notes import Opens, Shown
+from e2eproxy.proxy.notes import Shown
 from e2eproxy.proxy.pipeline import Kept
 from e2eproxy.trust.values import KeptOriginal
 from e2eproxy.xmpp import names
@@ -71,8 +69,6 @@ class Incoming:
     again: bool = False
     plain: bool = False
     kept: Kept = field(factory=Kept)
-    # Under which reference what was inside is kept until it is shown.
-    inside: str | None = None
 
     @property
     def inner(self) -> Stanza:
@@ -159,24 +155,18 @@ class IncomingStanzas:
             if item.lane is None:
                 self._look_up(item)
                 continue
-            if self._is_unshown(item):
-                self._show_kept(item, item.lane)
-            else:
-                self._tell(item, item.lane)
-
-    def _tell(self, item: Incoming, lane: Lane) -> None:
-        lane.tell(
-            Inbound(
-                ref=item.ref,
-                own=self._own,
-                peer=item.peer,
-                to=item.to,
-                stanza=item.inner,
-                way=item.way,
-                sent_at=item.sent_at,
-                again=item.again,
+            item.lane.tell(
+                Inbound(
+                    ref=item.ref,
+                    own=self._own,
+                    peer=item.peer,
+                    to=item.to,
+                    stanza=item.inner,
+                    way=item.way,
+                    sent_at=item.sent_at,
+                    again=item.again,
+                )
             )
-        )
 
     def retry(self, contact: JID) -> None:
         """Let what waits from *contact* try again."""
@@ -191,16 +181,10 @@ class IncomingStanzas:
     def prepare(self, event: Inbound, effects: Sequence[e.Effect]) -> Sequence[Note]:
         """Return what has to be durable before ``outcome`` does what a method decided."""
         item = self._under_way.get(event.ref)
-        if item is None or item.inner.kind != "message":
+        unreadable = any(isinstance(one, e.Unreadable) and one.ref == event.ref for one in effects)
+        if item is None or not unreadable or item.inner.kind != "message":
             return ()
-        for effect in effects:
-            if isinstance(effect, e.Unreadable) and effect.ref == event.ref:
-                return (self._original(item),)
-            if isinstance(effect, e.Deliver) and effect.ref == event.ref:
-                # Where the method keeps nothing of it, it can open the stanza once more.
-                changes = any(isinstance(one, DURABLE) for one in effects)
-                return self._inside(item, effect.inside) if changes else ()
-        return ()
+        return (self._original(item),)
 
     def outcome(self, event: Inbound, effect: e.Effect) -> bool:
         """Do what a method decided about a stanza in this guard's care; return whether *effect* was such a thing."""
@@ -313,14 +297,12 @@ class IncomingStanzas:
 
     def _opened(self, item: Incoming, inside: e.Inside) -> bytes | None:
         try:
-            return self._finished(item, Stanza.parse(opened(item.inner, inside), item.inner.root))
+            raw = opened(item.inner, inside)
+            stanza = Stanza.parse(raw, item.inner.root)
+            if len(self._desk.pairs) and stanza.kind == "message":
+                stanza = Stanza.parse(self._desk.pairs.with_client_ids(stanza), item.inner.root)
         except RemoteError as error:
             return self._unreadable(item, str(error))
-
-    def _finished(self, item: Incoming, stanza: Stanza) -> bytes:
-        """Return what the client gets of the opened *stanza*. Raises BadElement."""
-        if len(self._desk.pairs) and stanza.kind == "message":
-            stanza = Stanza.parse(self._desk.pairs.with_client_ids(stanza), stanza.root)
         if item.wrapper is None:
             self._desk.opened.note(
                 item.peer, stanza.id, Opened(item.inner.id, item.inner.from_ or str(item.peer))
@@ -343,17 +325,17 @@ class IncomingStanzas:
         """Deliver a placeholder that no method asked for, once the original is kept."""
         if item.lane is None:
             self._ways.to_client(self._plain(item.outer, item.peer))
-            self._release(item)
+            item.kept.release()
             return
         raw = self._unreadable(item, why)
         if raw is None:
-            self._release(item)
+            item.kept.release()
             return
         noting = self._desk.cabinet.note(self._original(item))
 
         def show(_: object) -> None:
             self._ways.to_client(raw)
-            self._release(item)
+            item.kept.release()
 
         noting.addBoth(show)
 
@@ -381,64 +363,9 @@ class IncomingStanzas:
         """Take note that a method has said all it has to say about a stanza: unless it is held, the next one's turn."""
         item = self._under_way.pop(ref, None)
         if item is not None:
-            self._release(item)
+            item.kept.release()
             self._lines.done(Direction.IN, item.peer.bare)
             self.go_on(item.peer.bare)
-
-    def _release(self, item: Incoming) -> None:
-        """Let the server be told that a stanza arrived, if there is a client that has it."""
-        if not self._ways.client_there:
-            return
-        item.kept.release()
-        if item.inside is not None:
-            self._desk.shown(item.inside)
-
-    # -- what was opened and perhaps never shown ---------------------------------------------------------------------------
-
-    def _inside(self, item: Incoming, inside: e.Inside) -> Sequence[Note]:
-        """Return what has to be durable with the method's state: what was inside, until the client has it."""
-        cabinet = self._desk.cabinet
-        try:
-            stanza = Stanza.parse(opened(item.inner, inside), item.inner.root).standalone()
-            item.inside = unshown.reference(item.inner, item.peer)
-        except RemoteError:
-            # A placeholder will stand for it.
-            return ()
-        self._desk.unshown.add(item.inside)
-        kept = KeptOriginal(
-            account=str(cabinet.account),
-            contact=str(item.peer.bare),
-            reference=item.inside,
-            stanza=stanza,
-            expires_at=cabinet.now() + ORIGINALS_KEPT,
-        )
-        return (Opens(inside=kept),)
-
-    def _is_unshown(self, item: Incoming) -> bool:
-        if not self._desk.unshown or item.inner.kind != "message":
-            return False
-        try:
-            item.inside = unshown.reference(item.inner, item.peer)
-        except RemoteError:
-            return False
-        return item.inside in self._desk.unshown
-
-    def _show_kept(self, item: Incoming, lane: Lane) -> None:
-        """Show what an earlier run opened of the stanza, or this one for a client that had gone; its method has had it."""
-
-        def found(kept: KeptOriginal | None) -> None:
-            if item.ref not in self._under_way:
-                return
-            if kept is None:
-                self._tell(item, lane)
-                return
-            try:
-                self._show(self._finished(item, Stanza.parse(kept.stanza)))
-            except RemoteError as error:
-                self._show(self._unreadable(item, str(error)))
-            self.settle(item.ref)
-
-        self._desk.cabinet.original(item.inside or "").addCallbacks(found, lambda _: found(None))
 
 
 def _title(item: Incoming) -> str:

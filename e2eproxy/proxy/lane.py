@@ -44,7 +44,7 @@ class Apply(Protocol):
     """Does what can be seen of an event; the account's guards do."""
 
     def prepare(self, lane: Lane, event: Event, effects: Sequence[Effect]) -> Sequence[Note]:
-        """Return what has to be durable before the visible ones of *effects*, which are all of *event*, are done."""
+        """Return what has to be durable before the visible *effects* of *event* are done."""
 
     def apply(self, lane: Lane, event: Event, effects: Sequence[Effect]) -> None:
         """Do them: everything they depend on is durable."""
@@ -94,7 +94,7 @@ class Lane:
         durable = [one for one in effects if isinstance(one, DURABLE)]
         visible = [one for one in effects if not isinstance(one, DURABLE)]
         try:
-            notes = self._world.prepare(self, event, effects)
+            notes = self._world.prepare(self, event, visible)
         except Exception:  # noqa: BLE001 - whatever it was, the stanza must not vanish and the next one may not wait
             self._log.failure("this is a bug in e2eproxy")
             self._instead(event, "This is a bug in e2eproxy; its log says more.")

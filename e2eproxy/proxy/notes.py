@@ -1,4 +1,4 @@
-"""What has to be durable before a stanza leaves, waits, is opened, or is shown as a placeholder (law 5): the pipeline's own records.
+"""What has to be durable before a stanza leaves, waits, or is shown as a placeholder (law 5): the pipeline's own records.
 
 They are committed in one transaction with what the method wants kept, so that no crash leaves one without the other.
 """
@@ -36,11 +36,4 @@ class Shown:
     original: KeptOriginal
 
 
-@frozen(kw_only=True)
-class Opens:
-    """A stanza was opened, and its method's state says so; what was inside is kept until the client has it."""
-
-    inside: KeptOriginal
-
-
-Note = Leaves | Waits | Shown | Opens
+Note = Leaves | Waits | Shown

@@ -63,7 +63,7 @@ class HeldStanzas:
 
 
 class Originals:
-    """Stanzas behind placeholders, and opened ones until they are shown, by (account, reference), until they expire."""
+    """The stanzas behind placeholders, by (account, reference), until they expire."""
 
     def __init__(self, cells: Cells) -> None:
         """Work within the transaction of *cells*."""
@@ -95,15 +95,6 @@ class Originals:
             stanza=self._cells.open(account, row.stanza, place),
             expires_at=row.expires_at,
         )
-
-    def beginning(self, account: str, prefix: str) -> tuple[str, ...]:
-        """The references of *account* that begin with *prefix*."""
-        wanted = (originals.c.account == account) & originals.c.reference.startswith(prefix, autoescape=True)
-        return tuple(row.reference for row in self._cells.all(select(originals.c.reference).where(wanted)))
-
-    def remove(self, account: str, reference: str) -> int:
-        """Forget one; returns how many there were."""
-        return self._cells.count(delete(originals).where(originals.c.id == row_id(account, reference)))
 
     def purge(self, now: float) -> int:
         """Forget all that has expired, of every account; returns how many."""

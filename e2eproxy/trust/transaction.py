@@ -74,8 +74,6 @@ class Loaded:
     roster: StoredRoster | None
     recent: tuple[SentPair, ...]
     doubtful: tuple[SentId, ...] = ()
-    #: References of what was opened and perhaps never shown.
-    unshown: tuple[str, ...] = ()
 
 
 @frozen
@@ -110,7 +108,7 @@ class Losses:
                 f"{self.settings} settings of this account and its contacts: defaults hold again",
             ),
             (self.sticky, f"{self.sticky} contacts to whom nothing was sent in clear without your word"),
-            (self.originals, f"{self.originals} stanzas kept because they could not be opened or shown"),
+            (self.originals, f"{self.originals} stanzas that could not be opened yet"),
             (self.reports, f"{self.reports} reports that you have not been told"),
             (self.rosters, "the copy of the roster, which the server has as well"),
         ]

@@ -113,7 +113,7 @@ class LaneTests(TestCase):
             self.told(self.a),
             [
                 ("handled", self.a),
-                ("prepared", "scripted", self.a, (KEEP, KEEP_TOO, seen("1"))),
+                ("prepared", "scripted", self.a, (seen("1"),)),
                 ("committing", "scripted", (KEEP, KEEP_TOO), (NOTE,)),
             ],
         )
@@ -139,7 +139,7 @@ class LaneTests(TestCase):
                 ("applied", "scripted", self.a, (seen("a"),)),
                 *self.plain(self.b, seen("b")),
                 ("handled", self.c),
-                ("prepared", "scripted", self.c, (KEEP_TOO, seen("c"))),
+                ("prepared", "scripted", self.c, (seen("c"),)),
                 ("committing", "scripted", (KEEP_TOO,), ()),
             ],
         )
@@ -226,13 +226,13 @@ class LaneTests(TestCase):
 
     def test_what_cannot_be_made_ready_ends_safely_and_does_not_stop_the_lane(self):
         self.engine.script = {self.a: (KEEP, seen("a"))}
-        self.world.broken = (KEEP, seen("a"))
+        self.world.broken = (seen("a"),)
         instead = (returned("a", BUG),)
         self.assertEqual(
             self.told(self.a, self.b),
             [
                 ("handled", self.a),
-                ("prepared", "scripted", self.a, (KEEP, seen("a"))),
+                ("prepared", "scripted", self.a, (seen("a"),)),
                 ("forgotten",),
                 ("prepared", "scripted", self.a, instead),
                 ("applied", "scripted", self.a, instead),
