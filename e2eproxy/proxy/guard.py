@@ -80,7 +80,8 @@ class Guard:
         self._intake: deque[Stanza] = deque()
         self._arrived: deque[tuple[Stanza, Kept]] = deque()
         self._arrived_bytes = 0
-        # While anything is in one of these, every stanza is looked at in full; so it is before and after the time between.
+        # While anything is in one of these, every stanza is looked at in full. Before the account is open, and after the end,
+        # that is always so.
         self._attention: tuple[object, ...] = NOT_OPEN
         self._ending: Callable[[], None] | None = None
         self._draining = False

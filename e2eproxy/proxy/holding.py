@@ -68,6 +68,7 @@ class Lines(Generic[Item]):
 
     def __init__(self, bounds: Bounds | None = None) -> None:
         self._bounds = bounds or Bounds()
+        #: To be read only: empty exactly if nothing waits.
         self.by_contact: OrderedDict[Key, _Line[Item]] = OrderedDict()
         self._size = 0
 

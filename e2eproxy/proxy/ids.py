@@ -64,6 +64,7 @@ class Pairs:
     """Pairs by outer id."""
 
     def __init__(self) -> None:
+        #: To be read only.
         self.by_outer_id: OrderedDict[str, Pair] = OrderedDict()
         self._bytes = 0
 

@@ -42,6 +42,7 @@ class Questions:
         self._own = own
         self._clock = clock
         self._send = send
+        #: To be read only: the open ones, by the id they were asked under.
         self.pending: dict[str, _Question] = {}
 
     def __len__(self) -> int:

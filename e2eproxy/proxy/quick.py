@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _TYPES: Final = frozenset(("chat", "normal", "headline", "groupchat"))
 _NAME: Final = PROXY.domain.partition(".")[0]
 _QUESTION_MARK, _EXCLAMATION_MARK = b"?!"
-# An expression that begins with a letter is faster than "in" is.
+# An expression that begins with a fixed character is faster than "in" is.
 _command: Final = re.compile(rb"/[eE]2[eE]").search
 _reference: Final = re.compile(rb"&#").search
 
@@ -66,8 +66,9 @@ def may_enter(element: Element) -> bool:
     attributes = element.attributes
     if "from" in attributes:
         at = attributes.index("from")
-        sender = attributes[at + 1]
-        if at % 2 or not sender.isascii() or _NAME in sender.lower():
+        # An odd place is a value, perhaps the last one of all.
+        sender = "" if at % 2 else attributes[at + 1]
+        if not sender or not sender.isascii() or _NAME in sender.lower():
             return False
     # An error may answer what an earlier run of the daemon sent under another id.
     return "error" not in attributes

@@ -94,3 +94,11 @@ def test_what_may_be_for_the_proxy_does_not_enter_unseen(form, head, data):
     # The next one is judged by itself.
     (element,) = framer.receive(b"<message from='juliet@example.test'><body>hark</body></message>")
     assert quick.may_enter(element)
+
+
+def test_a_value_that_is_spelled_like_an_attribute_asks_for_a_full_look():
+    for value in ("from", "to", "type", "error"):
+        of_server = framed(f"<iq type='result' id='{value}'/>".encode(), quick.WATCHED_OF_SERVER)
+        of_client = framed(f"<message id='{value}'><body>hark</body></message>".encode())
+        assert quick.may_enter(*of_server) is (value not in {"from", "error"})
+        assert quick.may_leave(*of_client) is (value not in {"to", "type"})
