@@ -14,6 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL
 from tls_servers import DAY, PROCEED, Authority, DirectServer, ScriptedServer, ServerContext
 from twisted.internet import reactor
+from twisted.internet.testing import StringTransport
 from twisted.internet.utils import getProcessOutputAndValue
 
 from e2eproxy.errors import LocalError
@@ -178,6 +179,13 @@ class Handshakes(ConnectCase):
         for talker in server.living:
             talker.transport.write(b"<?xml version='1.0'?><stream:stream")
         self.assertIn("is that a port for STARTTLS?", (await self.refused(connecting, server)).text)
+
+    def test_a_hello_that_spells_a_header_is_not_answered(self):
+        """A ClientHello is random bytes: the bed's own server once took two of them for the end of a header."""
+        talker = ScriptedServer(None).buildProtocol(None)
+        talker.transport = said = StringTransport()
+        talker.dataReceived(b"\x16\x03\x01\x02\x00" + b"'>")
+        self.assertEqual(said.value(), b"")
 
     async def test_garbage_after_proceed(self):
         server = ScriptedServer(None, proceed=PROCEED)
