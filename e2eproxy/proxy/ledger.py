@@ -91,12 +91,12 @@ class Ledger:
             return
         management = self._management
         behind = management.sent(care, len(raw))
-        self._send(raw)
-        if behind:
-            self._send(behind)
+        self._send(raw + behind if behind else raw)
         if management.full and not self._held:
             self._hold()
-        self._look_at_time()
+        if self._wakes_at == inf:
+            # Otherwise the timer is early enough: what was sent later is due later.
+            self._look_at_time()
 
     def arrived(self) -> int:
         """Note that a stanza of the server's has come; return its number for ``handled``."""
@@ -104,11 +104,17 @@ class Ledger:
 
     def handled(self, number: int) -> None:
         """Note that the stanza *number* is durably dealt with."""
-        self._management.handled(number)
+        self._say(self._management.handled(number))
 
     def taken(self) -> None:
         """Note that a stanza of the server's has come and is dealt with."""
-        self._management.handled(self._management.arrived())
+        said = self._management.taken()
+        if said:
+            self._say(said)
+
+    def _say(self, raw: bytes) -> None:
+        if raw and not self._silent:
+            self._send(raw)
 
     def from_server(self, element: Element) -> Sequence[Care]:
         """Take an element of stream management; return what it acknowledges. Raises StreamError for a false one."""
@@ -116,8 +122,7 @@ class Ledger:
         if self.in_use and self._management.state is State.REFUSED:
             self._log.info("{n}: the server refused stream management", n=self._number)
             self._leave()
-        if reaction.to_server and not self._silent:
-            self._send(reaction.to_server)
+        self._say(reaction.to_server)
         self._look_at_time()
         return reaction.acknowledged
 
@@ -167,7 +172,11 @@ class Ledger:
     def _look_at_time(self) -> None:
         """See to it that the timer is called in time. One that is called early is put off then, not for each stanza."""
         due = self._management.next_timer
-        if due is None or due >= self._wakes_at or self._silent or not self.in_use:
+        if due is None:
+            # Called all the same, it does nothing; what comes next may be due earlier than that.
+            self._wakes_at = inf
+            return
+        if due >= self._wakes_at or self._silent or not self.in_use:
             return
         self._wakes_at = due
         seconds = max(0.0, due - self._clock.seconds())

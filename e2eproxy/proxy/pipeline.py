@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from attrs import field, frozen
+from attrs import define, field
 
 from e2eproxy.xmpp.stanza import Stanza
 
@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from e2eproxy.xmpp.pieces import Element
 
 
-@frozen
+@define(eq=False)
 class Care:
-    """What is remembered of a stanza that was sent, until the server has acknowledged it.
+    """What is remembered of a stanza that was sent, until the server has acknowledged it. Nobody changes it.
 
     ``outer_id``: under which the store keeps it; None if it does not.
     """
+
+    # Not frozen: it is made for each stanza, and a frozen one takes three times as long to make.
 
     # Hardly any is ever looked at, so the stanza is only made then: making it takes longer than all the counting.
     _stanza: Stanza | tuple[Element, bytes] | None = field(default=None, repr=False)

@@ -251,10 +251,14 @@ class Relay:
         raw = pipeline.from_client(element, root)
         if raw is None:
             return
-        if self._ledger.in_use:
-            self.to_server(raw, Care((element, root)))
-        else:
+        if not self._ledger.in_use:
             self._server.send(raw)
+            return
+        care = Care((element, root))
+        try:
+            self._ledger.send(raw, care)
+        except QueueFull:
+            self._refuse(care)
 
     # -- from the server -----------------------------------------------------------------------------------------
 
@@ -290,15 +294,15 @@ class Relay:
         if not self._client_there:
             # The server has not been told that it arrived, and knows what to do with it.
             return
-        number = self._ledger.arrived() if self._ledger.in_use else 0
         raw = pipeline.from_server(element, root)
+        ledger = self._ledger
         if isinstance(raw, Kept):
-            raw.then(partial(self._ledger.handled, number))
+            raw.then(partial(ledger.handled, ledger.arrived()))
             return
         if raw is not None:
             self._client.send(raw)
-        if number:
-            self._ledger.handled(number)
+        if ledger.in_use:
+            ledger.taken()
 
     def _bound(self, account: Account) -> None:
         """The server said who the client is, and the client has heard it."""

@@ -12,6 +12,9 @@ What a server may do wrong, and what comes of it:
 * it does not answer ``<enable/>`` or ``<r/>`` in time: ``StreamError``, for then the connection is dead. Going on
   without would be worse: the answer might still come, and a server that counts ends a client that does not.
 
+Neither side is asked or answered more often than it helps: a server may ask behind every stanza for as long as it is
+answered at once (Prosody does), and then an exchange of messages is mostly one of numbers.
+
 The queue is bounded. From ``full`` on the client should not be read from; ``Limits.reserve`` more stanzas still fit,
 for what has been read already. Beyond that ``QueueFull`` is raised before anything is sent, and the stanza goes back
 to the client. Nothing that was sent is ever forgotten.
@@ -21,6 +24,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
+from math import inf
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from attrs import frozen
@@ -65,7 +69,8 @@ class Limits:
 
     ``stanzas`` and ``payload`` (bytes) are where ``full`` begins; ``reserve`` stanzas, and as many bytes again, may
     follow. An ``<r/>`` is sent after ``ask_after`` stanzas, or ``silence`` seconds after the last one; ``patience`` is
-    how many seconds the server may take for an answer.
+    how many seconds the server may take for an answer. Between two ``<r/>``, and between two answers to the server's, there are
+    ``pause`` seconds or ``flood`` stanzas; the first one after a pause goes at once.
     """
 
     stanzas: int = 2_000
@@ -74,6 +79,8 @@ class Limits:
     ask_after: int = 5
     silence: float = 2.0
     patience: float = 120.0
+    pause: float = 0.1
+    flood: int = 100
 
 
 @frozen
@@ -115,10 +122,15 @@ class StreamManagement(Generic[Item]):
         self._quiet_since = 0.0
         self._silence = self._limits.silence
         self._asked_at: float | None = None
+        self._last_asked = -inf
         # Stanzas of the server's: all that came, the first so many that are all handled, and others that are.
         self._arrived = 0
         self._handled = 0
         self._handled_early: set[int] = set()
+        # What the server was told of that and when, and whether it has asked since.
+        self._told = 0
+        self._told_at = -inf
+        self._owes = False
 
     # -- negotiation -------------------------------------------------------------------------------------------------
 
@@ -140,6 +152,7 @@ class StreamManagement(Generic[Item]):
         self._queue.clear()
         self._payload = 0
         self._asked_at = None
+        self._owes = False
 
     # -- stanzas to the server ---------------------------------------------------------------------------------------
 
@@ -153,15 +166,15 @@ class StreamManagement(Generic[Item]):
 
         Raises QueueFull, and nothing is noted, if it must not be sent.
         """
-        if self.state not in {State.ASKED, State.ON}:
+        if self.state is not State.ON and self.state is not State.ASKED:
             return b""
-        if self._overfull(size):
+        if self.full and self._overfull(size):
             raise QueueFull("The server has not acknowledged what was sent before.")
         self._queue.append((item, size))
         self._payload += size
         self._unasked += 1
-        self._quiet_since = self._clock()
-        return self._request_if_due()
+        self._quiet_since = now = self._clock()
+        return self._request_if_due(now)
 
     def _overfull(self, size: int) -> bool:
         limits = self._limits
@@ -169,12 +182,17 @@ class StreamManagement(Generic[Item]):
         # A single stanza always fits, however large: the framer has bounded it.
         return too_many or (self._payload >= limits.payload and self._payload + size > 2 * limits.payload)
 
-    def _request_if_due(self) -> bytes:
-        due = self._unasked >= self._limits.ask_after
-        return self._request() if due and self._asked_at is None else b""
+    def _request_if_due(self, now: float) -> bytes:
+        limits = self._limits
+        if self._asked_at is not None or self._unasked < limits.ask_after:
+            return b""
+        if self._unasked < limits.flood and now < self._last_asked + limits.pause:
+            # More will follow, or there will be silence.
+            return b""
+        return self._request(now)
 
-    def _request(self) -> bytes:
-        self._asked_at = self._clock()
+    def _request(self, now: float) -> bytes:
+        self._asked_at = self._last_asked = now
         self._unasked = 0
         return REQUEST
 
@@ -194,20 +212,50 @@ class StreamManagement(Generic[Item]):
         self._arrived += 1
         return self._arrived
 
-    def handled(self, number: int) -> None:
-        """Note that the stanza *number* is durably dealt with. Order does not matter; ``h`` covers only the first ones."""
+    def handled(self, number: int) -> bytes:
+        """Note that the stanza *number* is durably dealt with. Order does not matter; ``h`` covers only the first ones.
+
+        Returns what to send now: the answer that the server waits for, if it would become too old, or nothing.
+        """
         if not self._handled < number <= self._arrived:
-            return
+            return b""
         self._handled_early.add(number)
         while self._handled + 1 in self._handled_early:
             self._handled += 1
             self._handled_early.discard(self._handled)
+        return self._answer_to_a_flood() if self._owes else b""
+
+    def taken(self) -> bytes:
+        """Note that a stanza has come and is durably dealt with; returns what ``handled`` does."""
+        if self.state is not State.ON:
+            return b""
+        self._arrived += 1
+        if self._handled + 1 != self._arrived:
+            return self.handled(self._arrived)
+        self._handled += 1
+        return self._answer_to_a_flood() if self._owes else b""
 
     def closing(self) -> bytes:
         """Return what to say before the stream is closed by us: how many stanzas were handled."""
         return self._answer() if self.state is State.ON else b""
 
+    def _answer_to_a_flood(self) -> bytes:
+        return self._answer() if self._handled - self._told >= self._limits.flood else b""
+
+    def _asked(self) -> bytes:
+        """Return the answer to the server's ``<r/>``, or nothing yet if it has had one a moment ago."""
+        self._owes = True
+        if self._clock() >= self._answer_at:
+            return self._answer()
+        return self._answer_to_a_flood()
+
+    @property
+    def _answer_at(self) -> float:
+        return self._told_at + self._limits.pause
+
     def _answer(self) -> bytes:
+        self._owes = False
+        self._told, self._told_at = self._handled, self._clock()
         return f"<a xmlns='{names.SM3}' h='{self._handled % WRAP}'/>".encode()
 
     # -- elements of the server --------------------------------------------------------------------------------------
@@ -233,7 +281,7 @@ class StreamManagement(Generic[Item]):
                 self._forget()
                 return Reaction(acknowledged=items)
         elif self.state is State.ON and local == "r":
-            return Reaction(self._answer())
+            return Reaction(self._asked())
         elif self.state is State.ON and local == "a":
             return self._acknowledge(_number(attributes))
         return Reaction()
@@ -242,7 +290,7 @@ class StreamManagement(Generic[Item]):
         if not self._enter("enabled"):
             return Reaction()
         self._asked_at = None
-        return Reaction(self._request_if_due())
+        return Reaction(self._request_if_due(self._clock()))
 
     def _acknowledge(self, h: int) -> Reaction[Item]:
         covered = (h - self._acknowledged) % WRAP
@@ -253,10 +301,10 @@ class StreamManagement(Generic[Item]):
         items = tuple(self._pop() for _ in range(covered))
         self._acknowledged += covered
         self._asked_at = None
-        self._quiet_since = self._clock()
+        self._quiet_since = now = self._clock()
         # A server that answers and gets no further is asked less and less often.
         self._silence = self._limits.silence if covered else min(2 * self._silence, self._limits.patience)
-        return Reaction(self._request_if_due(), items)
+        return Reaction(self._request_if_due(now), items)
 
     def _pop(self) -> Item:
         item, size = self._queue.popleft()
@@ -268,6 +316,14 @@ class StreamManagement(Generic[Item]):
     @property
     def next_timer(self) -> float | None:
         """When ``timer`` has to be called, by the clock; None if not before something else happens."""
+        due = self._server_due
+        if not self._owes:
+            return due
+        return self._answer_at if due is None else min(due, self._answer_at)
+
+    @property
+    def _server_due(self) -> float | None:
+        """When the server has to have answered, or has to be asked."""
         if self._asked_at is not None:
             return self._asked_at + self._limits.patience
         if self._queue:
@@ -279,12 +335,13 @@ class StreamManagement(Generic[Item]):
 
         Raises StreamError ``connection-timeout`` if the server has not answered in time.
         """
-        due = self.next_timer
-        if due is None or self._clock() < due:
-            return b""
+        now, due = self._clock(), self._server_due
+        answer = self._answer() if self._owes and now >= self._answer_at else b""
+        if due is None or now < due:
+            return answer
         if self._asked_at is not None:
             raise StreamError("connection-timeout", "The server did not answer in time.")
-        return self._request()
+        return answer + self._request(now)
 
 
 def _number(attributes: list[str]) -> int:

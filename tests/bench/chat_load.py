@@ -4,7 +4,10 @@ Takes orders like load.py: one JSON object a line on standard input, one answer 
 selector; a message is a stanza of the bench's shape, addressed to the partner's full JID.
 
 commands:
-    login  {pairs, password}           log users u0..u(2*pairs-1) in, available; the first of a pair sends
+    login  {pairs, password, first, manages}
+                                       log 2*pairs users in, the first of them u*first*, available; the first of a pair
+                                       sends. *manages*: with stream management (XEP-0198), asking and answering ten times a
+                                       second at most
     chat   {seconds, window, watch}    keep *window* messages under way in each pair
 """
 
@@ -26,6 +29,10 @@ from processes import cpu_ns
 PATIENCE_SECONDS = 20
 RESOURCE = "bench"
 END_LENGTH = len(wire.STANZA_END)
+SM = b"urn:xmpp:sm:3"
+ENABLE, REQUEST = b"<enable xmlns='%s'/>" % SM, b"<r xmlns='%s'/>" % SM
+ASKED = (b"<r xmlns='%s'" % SM, b'<r xmlns="%s"' % SM)
+MANAGE_SECONDS = 0.1
 BIND = (
     f"<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>{RESOURCE}</resource></bind></iq>"
 ).encode()
@@ -36,19 +43,25 @@ AVAILABLE = b"<presence/><iq type='get' id='p' to='example.test'><ping xmlns='ur
 class User:
     """One logged-in connection; a sender knows what it has under way, a receiver how much came."""
 
-    def __init__(self, name: str, password: str, port: int, context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, name: str, password: str, port: int, context: ssl.SSLContext | None, manages: bool
+    ) -> None:
         self.jid = f"{name}@{wire.DOMAIN}"
         self.sock = socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if context is not None:
             self.sock = context.wrap_socket(self.sock, server_hostname=wire.DOMAIN)
         self.tail = b""
+        self.manages = manages
+        # The server may have asked during the login.
+        self.handled, self.owes, self.sent, self.managed_at = 0, manages, False, 0.0
         secret = base64.b64encode(f"\0{name}\0{password}".encode())
         for text, answer in (
             (wire.CLIENT_HEADER, b"</stream:features>"),
             (wire.AUTH % secret, b"<success"),
             (wire.CLIENT_HEADER, b"</stream:features>"),
             (BIND, b"</iq>"),
+            *(((ENABLE, b"<enabled"),) if manages else ()),
             (AVAILABLE, b"'p'"),
         ):
             self._exchange(text, answer)
@@ -71,7 +84,19 @@ class User:
             data += self.sock.recv(65536)
         data = self.tail + data
         self.tail = b"" if data.endswith(b">") else data[1 - END_LENGTH :]
-        return data.count(wire.STANZA_END)
+        count = data.count(wire.STANZA_END)
+        if self.manages:
+            # What else came (presence) is not counted: the server is told of fewer stanzas, which it allows.
+            self.handled += count
+            self.owes = self.owes or any(asked in data for asked in ASKED)
+        return count
+
+    def manage(self) -> None:
+        """Answer the server, and ask it for what was sent, if it is time."""
+        if (self.owes or self.sent) and (now := time.monotonic()) >= self.managed_at + MANAGE_SECONDS:
+            said = b"<a xmlns='%s' h='%d'/>" % (SM, self.handled) if self.owes else b""
+            self.sock.send(said + (REQUEST if self.sent else b""))
+            self.owes, self.sent, self.managed_at = False, False, now
 
 
 class Pair:
@@ -86,6 +111,7 @@ class Pair:
 
     def send(self) -> None:
         self.under_way.append(time.perf_counter_ns())
+        self.sender.sent = self.sender.manages
         self.sender.sock.send(self.message)
 
 
@@ -100,10 +126,10 @@ class Chat:
         self.pairs: list[Pair] = []
         self.selector = selectors.DefaultSelector()
 
-    def login(self, pairs: int, password: str) -> dict:
-        for number in range(pairs):
+    def login(self, pairs: int, password: str, first: int, manages: bool) -> dict:
+        for number in range(first, first + 2 * pairs, 2):
             sender, receiver = (
-                User(f"u{2 * number + side}", password, self.port, self.context) for side in (0, 1)
+                User(f"u{number + side}", password, self.port, self.context, manages) for side in (0, 1)
             )
             pair = Pair(sender, receiver)
             self.pairs.append(pair)
@@ -127,8 +153,10 @@ class Chat:
             for key, _ in ready:
                 user, pair = key.data
                 came = user.receive()
+                user.manage()
                 if pair is None:
                     continue  # a sender gets its contacts' presence and nothing that is counted
+                pair.sender.manage()
                 now = time.perf_counter_ns()
                 for _ in range(came):
                     times.append(now - pair.under_way.popleft())

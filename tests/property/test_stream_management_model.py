@@ -16,7 +16,9 @@ from e2eproxy.xmpp.stream_management import ENABLE, REQUEST, Limits, QueueFull, 
 from e2eproxy.xmpp.tree import parse
 
 SM = "urn:xmpp:sm:3\x01"
-LIMITS = Limits(stanzas=8, payload=100, reserve=4, ask_after=3, silence=2.0, patience=60.0)
+LIMITS = Limits(
+    stanzas=8, payload=100, reserve=4, ask_after=3, silence=2.0, patience=60.0, pause=1.0, flood=4
+)
 TO_BE_LOST = "stanza"
 
 
@@ -57,7 +59,11 @@ class BothSides(RuleBasedStateMachine):
     # -- the proxy -----------------------------------------------------------------------------------------------
 
     def out(self, *pieces):
-        self.to_server.extend(piece for piece in pieces if piece)
+        for piece in pieces:
+            if isinstance(piece, bytes) and piece.startswith(b"<a ") and piece.endswith(REQUEST):
+                self.to_server += [piece.removesuffix(REQUEST), REQUEST]
+            elif piece:
+                self.to_server.append(piece)
 
     @precondition(lambda self: self.sm.state is State.OFF and self.kept_from is None)
     @rule(before=st.integers(0, 2))
@@ -89,8 +95,7 @@ class BothSides(RuleBasedStateMachine):
     def deal_with_one_that_came(self, data):
         number = data.draw(st.sampled_from([one for one in self.came if one not in self.dealt_with]))
         self.dealt_with.add(number)
-        self.sm.handled(number)
-        self.sm.handled(number)
+        self.out(self.sm.handled(number), self.sm.handled(number))
 
     @rule(seconds=st.floats(0.1, 20))
     def time_passes(self, seconds):
@@ -137,14 +142,12 @@ class BothSides(RuleBasedStateMachine):
     def proxy_reads(self):
         piece = self.to_proxy.popleft()
         if piece == TO_BE_LOST:
-            number = self.sm.arrived()
-            if number:
-                self.came.append(number)
+            self.one_comes()
             return
         name, attributes = (piece, []) if isinstance(piece, str) else (piece[0], ["h", str(piece[1])])
         reaction = self.sm.from_server(SM + name, attributes)
-        if isinstance(piece, str) and piece == "r":
-            assert reaction.to_server.startswith(b"<a ")
+        if piece == "r" and not reaction.to_server:
+            assert self.sm.state is not State.ON or self.sm.next_timer <= self.now + LIMITS.pause
         if name == "failed":
             # Without stream management what is sent counts as sent: all that was kept is let go, once and in order.
             assert self.sm.state is State.REFUSED
@@ -153,6 +156,19 @@ class BothSides(RuleBasedStateMachine):
         else:
             self.acknowledged += reaction.acknowledged
         self.out(reaction.to_server)
+
+    def one_comes(self):
+        """A stanza is dealt with at once, or later."""
+        if (self.server_sent + len(self.came)) % 3:
+            number = self.sm.arrived()
+        else:
+            said = self.sm.taken()
+            number = self.sm._arrived if self.sm.state is State.ON else 0
+            if number:
+                self.dealt_with.add(number)
+            self.out(said)
+        if number:
+            self.came.append(number)
 
     @precondition(lambda self: self.to_server or self.to_proxy)
     @rule()
@@ -171,7 +187,7 @@ class BothSides(RuleBasedStateMachine):
         self.all_on_its_way_is_read()
         for one in data.draw(st.lists(st.sampled_from(self.came or [0]), max_size=5)):
             self.dealt_with.add(one)
-            self.sm.handled(one)
+            self.out(self.sm.handled(one))
         self.server_asks()
         self.all_on_its_way_is_read()
 

@@ -81,18 +81,99 @@ def test_asks_at_once_for_what_was_sent_before_the_answer(asked):
     assert asked.from_server(SM + "enabled", []).to_server == REQUEST
 
 
-def test_one_request_at_a_time(on):
+def test_one_request_at_a_time(on, clock):
     requests = [on.sent(at, 1) for at in range(20)]
     assert requests.count(REQUEST) == 1
+    clock.now += 0.1
     assert acknowledge(on, "5").to_server == REQUEST
+    clock.now += 0.1
     assert acknowledge(on, "20").to_server == b""
 
 
-def test_the_next_request_comes_after_as_many_again(on):
+def test_the_next_request_comes_after_as_many_again(on, clock):
     for at in range(5):
         on.sent(at, 1)
     acknowledge(on, "5")
+    clock.now += 0.1
     assert [bool(on.sent(at, 1)) for at in range(5)] == [False, False, False, False, True]
+
+
+def test_requests_are_a_tenth_of_a_second_or_a_hundred_stanzas_apart(on, clock):
+    requests = []
+    for number in range(1, 1001):
+        if on.sent(number, 1):
+            requests.append(number)
+            acknowledge(on, str(number))
+    assert requests == [5, *range(105, 1001, 100)]
+    clock.now += 0.09
+    assert on.sent("almost", 1) == b""
+    clock.now += 0.02
+    assert on.sent("now", 1) == REQUEST
+
+
+def test_what_was_not_asked_for_because_of_the_pause_is_asked_for_in_silence(on, clock):
+    for at in range(5):
+        on.sent(at, 1)
+    acknowledge(on, "5")
+    assert [on.sent(at, 1) for at in range(7)] == [b""] * 7
+    assert on.next_timer == clock.now + 2
+    clock.now += 2
+    assert on.timer() == REQUEST
+
+
+def handled(on, number):
+    return b"".join(on.taken() for _ in range(number))
+
+
+def test_the_first_question_is_answered_at_once_and_those_behind_it_together(on, clock):
+    handled(on, 3)
+    assert on.from_server(SM + "r", []).to_server == b"<a xmlns='urn:xmpp:sm:3' h='3'/>"
+    for _ in range(20):
+        assert handled(on, 1) == b""
+        assert on.from_server(SM + "r", []).to_server == b""
+    assert on.next_timer == clock.now + 0.1
+    assert on.timer() == b""
+    clock.now += 0.1
+    assert on.timer() == b"<a xmlns='urn:xmpp:sm:3' h='23'/>"
+    assert on.next_timer is None
+    handled(on, 1)
+    clock.now += 0.1
+    assert on.from_server(SM + "r", []).to_server == b"<a xmlns='urn:xmpp:sm:3' h='24'/>"
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_flood_is_answered_by_the_hundred(on, late):
+    """A server keeps so many stanzas and no more: it must not wait for the time to pass."""
+    on.from_server(SM + "r", [])
+    on.from_server(SM + "r", [])
+    if late:
+        numbers = [on.arrived() for _ in range(100)]
+        assert not any(on.handled(number) for number in numbers[1:])
+        assert on.handled(1) == b"<a xmlns='urn:xmpp:sm:3' h='100'/>"
+    else:
+        assert handled(on, 99) == b""
+        assert handled(on, 1) == b"<a xmlns='urn:xmpp:sm:3' h='100'/>"
+    assert handled(on, 500) == b"", "it has not asked again"
+    assert on.from_server(SM + "r", []).to_server == b"<a xmlns='urn:xmpp:sm:3' h='600'/>"
+
+
+def test_an_answer_owed_and_a_question_due_at_one_time(on, clock):
+    on.from_server(SM + "r", [])
+    on.sent("a", 1)
+    clock.now += 1.95
+    on.from_server(SM + "r", [])
+    on.from_server(SM + "r", [])
+    assert on.next_timer == pytest.approx(clock.now + 0.05)
+    clock.now += 0.2
+    assert on.timer() == b"<a xmlns='urn:xmpp:sm:3' h='0'/>" + REQUEST
+
+
+def test_what_is_owed_is_said_at_the_end_and_not_after_it(on):
+    on.from_server(SM + "r", [])
+    handled(on, 1)
+    on.from_server(SM + "r", [])
+    assert on.closing() == b"<a xmlns='urn:xmpp:sm:3' h='1'/>"
+    assert on.next_timer is None
 
 
 def test_nothing_is_kept_before_it_is_asked_for_and_after_it_is_refused(clock):
@@ -257,10 +338,11 @@ def test_wraps(on):
     assert on.closing() == b"<a xmlns='urn:xmpp:sm:3' h='0'/>"
 
 
-def test_only_a_beginning_that_is_whole_counts_as_handled(on):
+def test_only_a_beginning_that_is_whole_counts_as_handled(on, clock):
     numbers = [on.arrived() for _ in range(4)]
 
     def said():
+        clock.now += 0.1
         return on.from_server(SM + "r", []).to_server.partition(b"h='")[2][:1]
 
     assert said() == b"0"
