@@ -234,6 +234,9 @@ class Guards:
         for effect in effects:
             if isinstance(effect, e.SetTimer):
                 self._set_timer(lane, effect)
+            elif isinstance(effect, e.SessionChanged) and guard is None:
+                # Nobody is there to be told, but the pipeline must not believe in a session that has ended.
+                self._session_changed(lane, effect)
             elif guard is not None:
                 own = getattr(effect, "own", None)
                 target = guard if own is None else self._guards.get(own, guard)
@@ -244,11 +247,17 @@ class Guards:
     def _guard_of(self, lane: Lane, event: events.Event) -> Guard | None:
         own = getattr(event, "own", None)
         guard = self._guards.get(own) if own is not None else None
-        if guard is not None or isinstance(event, events.Outbound | events.Inbound):
-            # A stanza in the care of a stream that has ended was given back by it.
+        if guard is not None or isinstance(event, events.Outbound | events.Inbound | events.Stopping):
+            # A stanza in the care of a stream that has ended was given back by it; and a goodbye is that stream's own,
+            # from no other address would it be understood.
             return guard
         others = self.of(lane.harness.context.account)
         return others[0] if others else None
+
+    def _session_changed(self, lane: Lane, change: e.SessionChanged) -> None:
+        known = self._open.get(lane.harness.context.account)
+        if known is not None:
+            known.desk.session(lane.name, change)
 
     def _set_timer(self, lane: Lane, wanted: e.SetTimer) -> None:
         key = (lane.harness.context.account, lane.name, wanted.name)

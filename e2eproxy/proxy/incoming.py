@@ -190,7 +190,8 @@ class IncomingStanzas:
         """Do what a method decided about a stanza in this guard's care; return whether *effect* was such a thing."""
         item = self._under_way.get(event.ref)
         if item is None:
-            return False
+            # A placeholder stands for it already.
+            return getattr(effect, "ref", None) == event.ref
         match effect:
             case e.Deliver(inside=inside):
                 self._show(self._opened(item, inside))

@@ -379,7 +379,8 @@ class OutgoingStanzas:
         """Do what *lane* decided about a stanza in this guard's care; return whether *effect* was such a thing."""
         item = self._under_way.get(event.ref)
         if item is None:
-            return False
+            # It was given back meanwhile: what was to carry it does not leave.
+            return getattr(effect, "ref", None) == event.ref
         match effect:
             case e.Ask(ref=ref):
                 if ref is None or item.fault is None:
