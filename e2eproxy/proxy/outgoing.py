@@ -22,7 +22,7 @@ from e2eproxy.proxy.ids import Pair
 from e2eproxy.proxy.kinds import KINDS, METHOD_KINDS, Kind, Setting
 from e2eproxy.proxy.notes import Leaves, Waits
 from e2eproxy.proxy.on_its_way import Outgoing, line_of
-from e2eproxy.proxy.outer import MOST_BYTES, bare_answer, bare_refusal, new_id, protected, with_offer
+from e2eproxy.proxy.outer import MOST_BYTES, bare_answer, bare_refusal, new_id, protected, request, with_offer
 from e2eproxy.proxy.pipeline import Care
 from e2eproxy.proxy.policy import Outcome, Reach, Reason, Ruling, State, decide
 from e2eproxy.proxy.refusals import refusal
@@ -330,20 +330,23 @@ class OutgoingStanzas:
             item.fault = (words.condition, words.text)
             return ()
         if carriers:
-            return self._made(lane, item, [one for one in carriers if isinstance(one, e.Send)])
+            return self._made(lane, item, carriers)
         waits = any(isinstance(one, e.Hold) and one.ref == event.ref for one in effects)
         if not waits or item.held:
             return ()
         item.held = True
         return (Waits(held=self._as_held(item)),)
 
-    def _made(self, lane: Lane, item: Outgoing, sends: Sequence[e.Send]) -> Sequence[Note]:
+    def _made(self, lane: Lane, item: Outgoing, carriers: Sequence[e.Send | e.Ask]) -> Sequence[Note]:
         traits = lane.harness.method.traits
         tree = self._desk.opened.naming_outer(item.contact, item.stanza.tree)
-        for send in sends:
+        for carrier in carriers:
             outer = new_id()
             try:
-                raw = protected(traits, item.stanza, tree, send, self._ids(item.contact, outer))
+                if isinstance(carrier, e.Ask):
+                    raw = request(carrier, outer)
+                else:
+                    raw = protected(traits, item.stanza, tree, carrier, self._ids(item.contact, outer))
             except BadElement:
                 item.fault = (
                     "internal-server-error",
@@ -356,7 +359,8 @@ class OutgoingStanzas:
                     f"Not sent: encrypted it has {len(raw)} bytes, and servers take at most {MOST_BYTES}.",
                 )
                 break
-            item.made.append((raw, outer))
+            if isinstance(carrier, e.Send):
+                item.made.append((raw, outer))
         if item.fault is not None:
             item.made = []
         return [self._leaves(item, raw, outer) for raw, outer in item.made]
