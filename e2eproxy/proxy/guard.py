@@ -377,6 +377,11 @@ class Guard:
             return self._in.prepare(event, effects)
         return ()
 
+    def unkept(self, event: events.Event) -> None:
+        """Take note that what ``prepare`` returned last for *event* could not be made durable."""
+        if isinstance(event, events.Inbound) and self._in is not None:
+            self._in.unkept(event)
+
     def do(self, lane: Lane, event: events.Event, effect: e.Effect) -> None:
         """Do one visible effect of *event*."""
         if self._out is None or self._in is None or self.desk is None:

@@ -228,6 +228,12 @@ class Guards:
         guard = self._guard_of(lane, event)
         return () if guard is None else guard.prepare(lane, event, effects)
 
+    def unkept(self, lane: Lane, event: events.Event) -> None:
+        """Take note that what ``prepare`` returned last for *event* could not be made durable."""
+        guard = self._guard_of(lane, event)
+        if guard is not None:
+            guard.unkept(event)
+
     def apply(self, lane: Lane, event: events.Event, effects: Sequence[e.Effect]) -> None:
         """Do what can be seen of *event*."""
         guard = self._guard_of(lane, event)

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from e2eproxy.proxy.classify import Scene, classify, command
 from e2eproxy.methods.traits import Traits
+from e2eproxy.proxy.classify import Scene, classify, command
 from e2eproxy.proxy.kinds import KINDS, METHOD_KINDS, Kind, Row, Setting, Treatment, Whose
 from e2eproxy.proxy.shapes import Ids
 from e2eproxy.xmpp.jid import JID
