@@ -22,6 +22,7 @@ from e2eproxy.proxy.cabinet import TWICE_WITHIN
 from e2eproxy.proxy.ids import OpenedStanzas, Pairs, SeenIds
 from e2eproxy.proxy.lane import Lane
 from e2eproxy.proxy.policy import Reach
+from e2eproxy.proxy.suggestion import Suggestion
 from e2eproxy.trust.values import PolicyRow, StickyContact, StoredRoster
 from e2eproxy.xmpp.roster import Snapshot
 
@@ -74,9 +75,9 @@ class _Contact:
 
 
 class Desk:
-    """One account's; *world* does what an engine wants done (see ``Lane``)."""
+    """One account's; *world* does what an engine wants done (see ``Lane``), *tell* tells the user on all streams."""
 
-    def __init__(self, cabinet: Cabinet, rules: Rules, world: Apply) -> None:
+    def __init__(self, cabinet: Cabinet, rules: Rules, world: Apply, tell: Callable[[str], None]) -> None:
         self.account = cabinet.account
         self.cabinet = cabinet
         self.views: dict[str, View] = {}
@@ -85,6 +86,7 @@ class Desk:
         self.opened = OpenedStanzas()
         #: Names of methods whose stanzas go to the client: it speaks them itself.
         self.speaks: frozenset[str] = frozenset()
+        self.suggestion = Suggestion(cabinet, lambda: self.speaks, tell)
         #: The roster as an earlier stream left it.
         self.roster: Snapshot | None = None
         self._name = str(self.account)

@@ -6,6 +6,7 @@ wants done goes to the guard of the stream the event belongs to; if that has end
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
@@ -125,12 +126,11 @@ class Guards:
             self._learnt(account, seen)
 
         cabinet = Cabinet(self._writer, account, self.rules, self._wall, learnt)
-        return _Open(Desk(cabinet, self.rules, self))
+        return _Open(Desk(cabinet, self.rules, self, partial(self._tell, account)))
 
     def _opened(self, loaded: Loaded, known: _Open) -> None:
         desk = known.desk
         desk.remember_earlier(loaded)
-        desk.speaks = client_speaks(self.rules, desk.account)
         named = self.rules.methods(str(desk.account))
         desk.equip([self._equipped(one, desk.cabinet) for one in self._methods if one.traits.name in named])
         known.earlier = loaded
@@ -173,6 +173,7 @@ class Guards:
 
     def _begin(self, guard: Guard, known: _Open) -> None:
         earlier, known.earlier = known.earlier, None
+        known.desk.speaks = client_speaks(self.rules, known.desk.account)
         guard.opened(known.desk, known.why_not)
         doubtful = () if earlier is None else _peers(earlier)
         if doubtful:
@@ -291,6 +292,9 @@ class Guards:
                 f"A NEW KEY of {whom}: {name}. It is not used until you accept it"
                 f" (/e2e accept {name.text}), which you should only do after asking the person."
             )
+        self._tell(account, text)
+
+    def _tell(self, account: JID, text: str) -> None:
         for guard in self.of(account):
             guard.tell(text)
 

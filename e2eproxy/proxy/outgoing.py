@@ -111,6 +111,8 @@ class OutgoingStanzas:
             self._ways.to_client(bare_refusal(stanza, str(error)))
             return None
         found = classify(tree, scene, self._ids(prepared(stanza.to) or scene.own))
+        if found.encrypted is not None:
+            self._desk.suggestion.spoke(found.encrypted.systems)
         contact = (found.to or scene.own).bare
         answers = self._desk.opened.answered_by(contact, tree) if KINDS[found.kind].answer else None
         item = Outgoing(Ref(uuid4().hex), stanza, found, contact, line_of(stanza, found, contact), answers)
@@ -173,9 +175,8 @@ class OutgoingStanzas:
 
     def overdue(self, item: Outgoing, why: str) -> None:
         """Give back a stanza that has waited too long."""
-        self._give_back(
-            item, "remote-server-timeout", f"Not sent: it waited too long ({why or 'for its turn'})."
-        )
+        text = f"Not sent: it waited too long ({why or 'for its turn'})."
+        self._give_back(item, "remote-server-timeout", text)
 
     def undeliverable(self, item: Outgoing) -> None:
         """Give back a stanza that is still here when the stream ends, or report it if the client has gone."""
