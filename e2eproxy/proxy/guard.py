@@ -442,7 +442,9 @@ class Guard:
             return False
         if reaction.to_server:
             self._send(reaction.to_server)
-        if reaction.changed and self.desk is not None:
+        if reaction.change is not None and self.desk is not None:
+            self.desk.keep_contact(reaction.change)
+        elif reaction.changed and self.desk is not None:
             self.desk.keep_roster(self._roster.snapshot())
         return reaction.swallow
 
