@@ -94,9 +94,8 @@ class Traits:
     """One method's traits.
 
     ``kinds``: which kinds of stanza it can protect, by policy's names ("chat", "bodyless", "groupchat", "muc-private",
-    "directed-presence", "presence", "iq"); of all others it is not asked. ``survives_offline``: what of a conversation lives
+    "directed-presence", "iq"); of all others it is not asked. ``survives_offline``: what of a conversation lives
     through the absence of either side, as a sentence. ``needs``: what has to be there ("gpg"). ``commands``: verb and help.
-    ``max_overhead``: how many bytes a protected stanza may be longer than thrice the clear one.
     """
 
     name: str = field(validator=_is_name)
@@ -112,4 +111,3 @@ class Traits:
     survives_offline: str = ""
     needs: tuple[str, ...] = ()
     commands: tuple[tuple[str, str], ...] = ()
-    max_overhead: int = 4096

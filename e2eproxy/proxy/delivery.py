@@ -80,13 +80,18 @@ def _not_servers(children: Iterable[Span]) -> bytes:
     return b"".join(child.raw for child in children if child.name not in SERVERS_ONLY)
 
 
-def placeholder(outer: Stanza, method: str, why: str, reference: str) -> bytes:
+def placeholder(outer: Stanza, method: str, why: str, reference: str | None) -> bytes:
     """Return a readable message for *outer*, which *method* could not open; *why* is a sentence.
 
-    *reference* names the original, which is kept for a while. An IQ or presence is answered or left to others, so *outer*
-    has to be a message.
+    *reference* names the original, which is kept for a while; None if it could not be. An IQ or presence is answered or left
+    to others, so *outer* has to be a message.
     """
-    text = f"[a message encrypted with {method} could not be opened: {why} /e2e show {reference} shows it as it came]"
+    rest = (
+        "The original could not be kept."
+        if reference is None
+        else f"/e2e show {reference} shows it as it came"
+    )
+    text = f"[a message encrypted with {method} could not be opened: {why} {rest}]"
     kept = b"".join(child.raw for child in outer.children if child.name in SERVERS_ONLY)
     return outer.with_content(_body(text) + kept)
 

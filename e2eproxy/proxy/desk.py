@@ -22,7 +22,8 @@ from e2eproxy.proxy.cabinet import TWICE_WITHIN
 from e2eproxy.proxy.ids import OpenedStanzas, Pairs, SeenIds
 from e2eproxy.proxy.lane import Lane
 from e2eproxy.proxy.policy import Reach
-from e2eproxy.trust.values import PolicyRow, StickyContact, StoredRoster
+from e2eproxy.proxy.suggestion import Suggestion
+from e2eproxy.trust.values import PolicyRow, RosterChange, StickyContact, StoredRoster
 from e2eproxy.xmpp.roster import Snapshot
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from e2eproxy.trust.transaction import Loaded, Transaction
     from e2eproxy.trust.values import SentId
     from e2eproxy.xmpp.jid import JID
-    from e2eproxy.xmpp.roster import Subscription
+    from e2eproxy.xmpp.roster import Change, Subscription
     from e2eproxy.xmpp.stanza import Stanza
 
 #: Contacts whose features are remembered, the oldest goes first: those that were asked because we wrote to them.
@@ -47,6 +48,9 @@ MOST_CONTACTS: Final = 20_000
 MOST_SEEN: Final = 5_000
 #: Stanzas that were sent and not acknowledged, and may be sent again by a client that has reconnected.
 MOST_DOUBTFUL: Final = 1_000
+#: Changes of the roster that are stored one by one, before it is stored whole again.
+MOST_ROSTER_CHANGES: Final = 1_000
+_ROSTER_NOT_STORED: Final = "the copy of the roster could not be stored"
 #: The policy row that says that a contact is not to be remembered as encrypted again.
 NEVER_AGAIN: Final = ("contact", "sticky", "never")
 
@@ -74,9 +78,9 @@ class _Contact:
 
 
 class Desk:
-    """One account's; *world* does what an engine wants done (see ``Lane``)."""
+    """One account's; *world* does what an engine wants done (see ``Lane``), *tell* tells the user on all streams."""
 
-    def __init__(self, cabinet: Cabinet, rules: Rules, world: Apply) -> None:
+    def __init__(self, cabinet: Cabinet, rules: Rules, world: Apply, tell: Callable[[str], None]) -> None:
         self.account = cabinet.account
         self.cabinet = cabinet
         self.views: dict[str, View] = {}
@@ -85,8 +89,11 @@ class Desk:
         self.opened = OpenedStanzas()
         #: Names of methods whose stanzas go to the client: it speaks them itself.
         self.speaks: frozenset[str] = frozenset()
+        self.suggestion = Suggestion(cabinet, lambda: self.speaks, tell)
         #: The roster as an earlier stream left it.
         self.roster: Snapshot | None = None
+        self._roster: dict[str, Subscription] = {}
+        self._roster_changes = 0
         self._name = str(self.account)
         self._rules = rules
         #: Whether nothing that is set, and nobody who is remembered, keeps text from leaving in clear.
@@ -110,6 +117,8 @@ class Desk:
         """Take over what an earlier daemon knew: the roster, and what it sent and never saw acknowledged."""
         if loaded.roster is not None:
             self.roster = _snapshot(loaded.roster)
+            self._roster = dict(self.roster.subscriptions)
+            self._roster_changes = loaded.roster.changes
         self._doubtful.extend((*loaded.doubtful, *loaded.unacknowledged))
 
     def tell_all(self, event: Event) -> None:
@@ -121,12 +130,28 @@ class Desk:
         """Store the copy of the roster as it is now."""
         if snapshot is None:
             return
-        self.roster = snapshot
-        account = str(self.account)
+        self.roster, self._roster = snapshot, dict(snapshot.subscriptions)
+        self._roster_changes = 0
         stored = StoredRoster(version=snapshot.version, subscriptions=snapshot.subscriptions)
-        self.cabinet.run(
-            lambda work: work.rosters.put(account, stored), "the copy of the roster could not be stored"
-        )
+        self.cabinet.run(lambda work: work.rosters.put(self._name, stored), _ROSTER_NOT_STORED)
+
+    def keep_contact(self, change: Change) -> None:
+        """Store that one contact of the roster is another now, and the whole once many are."""
+        known = self.roster
+        if known is None:
+            return
+        if change.subscription is None:
+            self._roster.pop(change.contact, None)
+        else:
+            self._roster[change.contact] = change.subscription
+        # It shares what is under it: a roster is large, and pushes come in streams.
+        self.roster = Snapshot(change.version, self._roster)
+        self._roster_changes += 1
+        if self._roster_changes > MOST_ROSTER_CHANGES:
+            self.keep_roster(Snapshot(change.version, dict(self._roster)))
+            return
+        stored = RosterChange(self._roster_changes, change.version, change.contact, change.subscription)
+        self.cabinet.run(lambda work: work.rosters.change(self._name, stored), _ROSTER_NOT_STORED)
 
     def refuse_all(self, why: str) -> None:
         """Decide nothing any more: what is stored cannot be read (law 1)."""

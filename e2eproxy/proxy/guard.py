@@ -20,6 +20,7 @@ from e2eproxy.methods import events
 from e2eproxy.proxy import leftovers, quick
 from e2eproxy.proxy.classify import Scene
 from e2eproxy.proxy.errands import Errands
+from e2eproxy.proxy.farewell import Farewell
 from e2eproxy.proxy.holding import Lines
 from e2eproxy.proxy.incoming import Incoming, IncomingStanzas
 from e2eproxy.proxy.notices import PROXY, Notices
@@ -84,6 +85,7 @@ class Guard:
         # that is always so.
         self._attention: tuple[object, ...] = NOT_OPEN
         self._ending: Callable[[], None] | None = None
+        self._farewell = Farewell(guards.clock)
         self._draining = False
         self._paused = False
         self._closed = False
@@ -225,7 +227,7 @@ class Guard:
             self.desk.tell_all(events.Interrupted(own=self.own, doubtful=doubtful))
 
     def ending(self, done: Callable[[], None]) -> None:
-        """Let the client's stream end when nothing of it is in memory alone."""
+        """Let the client's stream end when nothing of it is in memory alone, and the engines have said goodbye."""
         self._ending = done
         self._drain()
 
@@ -237,13 +239,12 @@ class Guard:
         for late in (self._sweep, self._asking):
             if late is not None and late.active():
                 late.cancel()
-        if self._out is not None and self._in is not None and self.desk is not None:
-            # In good order the goodbyes of the engines still go by this stream.
+        self._farewell.cancel()
+        if self._in is not None and self.desk is not None and not self._farewell.begun:
+            # Without ``ending`` before, the server has ended its stream: what a goodbye needs stored comes too late for it.
             self.desk.tell_all(events.Stopping(own=self.own) if orderly else events.Interrupted(own=self.own))
         self._questions.close()
-        for _, _, out in self._out_lines.empty():
-            if self._out is not None:
-                self._out.undeliverable(out.item)
+        self._give_back_waiting()
         for stanza in self._intake:
             self._unlooked(stanza)
         self._intake.clear()
@@ -252,6 +253,11 @@ class Guard:
                 self._in.overdue(held.item, "the connection ended")
         self._out = self._in = None
         self._guards.leave(self.own, self)
+
+    def _give_back_waiting(self) -> None:
+        for _, _, held in self._out_lines.empty():
+            if self._out is not None:
+                self._out.undeliverable(held.item)
 
     def _unlooked(self, stanza: Stanza) -> None:
         """Give back, or report, a stanza that was not even looked at."""
@@ -294,8 +300,10 @@ class Guard:
             self._paused = False
             self._ways.resume_client()
         ending, self._ending = self._ending, None
-        if ending is not None:
-            ending()
+        if ending is not None and self.desk is not None:
+            # First, so that nothing of it can begin a session behind the goodbyes.
+            self._give_back_waiting()
+            self._farewell.begin(self.desk, self.own, ending)
 
     def _note_own(self, stanza: Stanza) -> None:
         """Learn from what the client says: its queries, its rooms, that it is ready to be told things."""
@@ -369,6 +377,11 @@ class Guard:
             return self._in.prepare(event, effects)
         return ()
 
+    def unkept(self, event: events.Event) -> None:
+        """Take note that what ``prepare`` returned last for *event* could not be made durable."""
+        if isinstance(event, events.Inbound) and self._in is not None:
+            self._in.unkept(event)
+
     def do(self, lane: Lane, event: events.Event, effect: e.Effect) -> None:
         """Do one visible effect of *event*."""
         if self._out is None or self._in is None or self.desk is None:
@@ -389,6 +402,8 @@ class Guard:
             self._out.settle(lane, event.ref)
         elif isinstance(event, events.Inbound) and self._in is not None:
             self._in.settle(event.ref)
+        elif isinstance(event, events.Stopping):
+            self._farewell.said(lane.name)
         self._look_after()
 
     def _retry(self, contact: JID) -> None:
@@ -427,7 +442,9 @@ class Guard:
             return False
         if reaction.to_server:
             self._send(reaction.to_server)
-        if reaction.changed and self.desk is not None:
+        if reaction.change is not None and self.desk is not None:
+            self.desk.keep_contact(reaction.change)
+        elif reaction.changed and self.desk is not None:
             self.desk.keep_roster(self._roster.snapshot())
         return reaction.swallow
 

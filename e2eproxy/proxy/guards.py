@@ -6,6 +6,7 @@ wants done goes to the guard of the stream the event belongs to; if that has end
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from attrs import define, field
@@ -125,12 +126,11 @@ class Guards:
             self._learnt(account, seen)
 
         cabinet = Cabinet(self._writer, account, self.rules, self._wall, learnt)
-        return _Open(Desk(cabinet, self.rules, self))
+        return _Open(Desk(cabinet, self.rules, self, partial(self._tell, account)))
 
     def _opened(self, loaded: Loaded, known: _Open) -> None:
         desk = known.desk
         desk.remember_earlier(loaded)
-        desk.speaks = client_speaks(self.rules, desk.account)
         named = self.rules.methods(str(desk.account))
         desk.equip([self._equipped(one, desk.cabinet) for one in self._methods if one.traits.name in named])
         known.earlier = loaded
@@ -173,6 +173,7 @@ class Guards:
 
     def _begin(self, guard: Guard, known: _Open) -> None:
         earlier, known.earlier = known.earlier, None
+        known.desk.speaks = client_speaks(self.rules, known.desk.account)
         guard.opened(known.desk, known.why_not)
         doubtful = () if earlier is None else _peers(earlier)
         if doubtful:
@@ -228,12 +229,21 @@ class Guards:
         guard = self._guard_of(lane, event)
         return () if guard is None else guard.prepare(lane, event, effects)
 
+    def unkept(self, lane: Lane, event: events.Event) -> None:
+        """Take note that what ``prepare`` returned last for *event* could not be made durable."""
+        guard = self._guard_of(lane, event)
+        if guard is not None:
+            guard.unkept(event)
+
     def apply(self, lane: Lane, event: events.Event, effects: Sequence[e.Effect]) -> None:
         """Do what can be seen of *event*."""
         guard = self._guard_of(lane, event)
         for effect in effects:
             if isinstance(effect, e.SetTimer):
                 self._set_timer(lane, effect)
+            elif isinstance(effect, e.SessionChanged) and guard is None:
+                # Nobody is there to be told, but the pipeline must not believe in a session that has ended.
+                self._session_changed(lane, effect)
             elif guard is not None:
                 own = getattr(effect, "own", None)
                 target = guard if own is None else self._guards.get(own, guard)
@@ -244,11 +254,17 @@ class Guards:
     def _guard_of(self, lane: Lane, event: events.Event) -> Guard | None:
         own = getattr(event, "own", None)
         guard = self._guards.get(own) if own is not None else None
-        if guard is not None or isinstance(event, events.Outbound | events.Inbound):
-            # A stanza in the care of a stream that has ended was given back by it.
+        if guard is not None or isinstance(event, events.Outbound | events.Inbound | events.Stopping):
+            # A stanza in the care of a stream that has ended was given back by it; and a goodbye is that stream's own,
+            # from no other address would it be understood.
             return guard
         others = self.of(lane.harness.context.account)
         return others[0] if others else None
+
+    def _session_changed(self, lane: Lane, change: e.SessionChanged) -> None:
+        known = self._open.get(lane.harness.context.account)
+        if known is not None:
+            known.desk.session(lane.name, change)
 
     def _set_timer(self, lane: Lane, wanted: e.SetTimer) -> None:
         key = (lane.harness.context.account, lane.name, wanted.name)
@@ -276,6 +292,9 @@ class Guards:
                 f"A NEW KEY of {whom}: {name}. It is not used until you accept it"
                 f" (/e2e accept {name.text}), which you should only do after asking the person."
             )
+        self._tell(account, text)
+
+    def _tell(self, account: JID, text: str) -> None:
         for guard in self.of(account):
             guard.tell(text)
 

@@ -69,6 +69,10 @@ class Incoming:
     again: bool = False
     plain: bool = False
     kept: Kept = field(factory=Kept)
+    # What a method found inside, each part as it can be shown, or why it cannot.
+    inside: list[Stanza | str] = field(factory=list)
+    # Whether the original is in the store before a placeholder for it is shown.
+    promised: bool = False
 
     @property
     def inner(self) -> Stanza:
@@ -79,6 +83,11 @@ class Incoming:
     def reference(self) -> str:
         """The name under which the original is kept if it cannot be opened."""
         return self.ref[:REFERENCE]
+
+    @property
+    def is_message(self) -> bool:
+        """Whether a placeholder can stand for it."""
+        return self.inner.kind == "message"
 
 
 class IncomingStanzas:
@@ -181,19 +190,28 @@ class IncomingStanzas:
     def prepare(self, event: Inbound, effects: Sequence[e.Effect]) -> Sequence[Note]:
         """Return what has to be durable before ``outcome`` does what a method decided."""
         item = self._under_way.get(event.ref)
-        unreadable = any(isinstance(one, e.Unreadable) and one.ref == event.ref for one in effects)
-        if item is None or not unreadable or item.inner.kind != "message":
+        if item is None:
             return ()
-        return (self._original(item),)
+        item.inside = [self._found(item, one.inside) for one in effects if isinstance(one, e.Deliver)]
+        unreadable = any(isinstance(one, e.Unreadable) for one in effects)
+        item.promised = item.is_message and (unreadable or any(isinstance(one, str) for one in item.inside))
+        return (self._original(item),) if item.promised else ()
+
+    def unkept(self, event: Inbound) -> None:
+        """Take note that the original could not be stored."""
+        item = self._under_way.get(event.ref)
+        if item is not None:
+            item.promised = False
 
     def outcome(self, event: Inbound, effect: e.Effect) -> bool:
         """Do what a method decided about a stanza in this guard's care; return whether *effect* was such a thing."""
         item = self._under_way.get(event.ref)
         if item is None:
-            return False
+            # A placeholder stands for it already.
+            return getattr(effect, "ref", None) == event.ref
         match effect:
-            case e.Deliver(inside=inside):
-                self._show(self._opened(item, inside))
+            case e.Deliver():
+                self._show(self._opened(item, item.inside.pop(0)))
             case e.Unreadable(why=why):
                 self._show(self._unreadable(item, why))
             case e.Absorb():
@@ -295,14 +313,20 @@ class IncomingStanzas:
 
     # -- what becomes of it --------------------------------------------------------------------------------------------
 
-    def _opened(self, item: Incoming, inside: e.Inside) -> bytes | None:
+    def _found(self, item: Incoming, inside: e.Inside) -> Stanza | str:
+        """Return what the client is to get of what was *inside*, or why that cannot be read."""
         try:
             raw = opened(item.inner, inside)
             stanza = Stanza.parse(raw, item.inner.root)
             if len(self._desk.pairs) and stanza.kind == "message":
                 stanza = Stanza.parse(self._desk.pairs.with_client_ids(stanza), item.inner.root)
         except RemoteError as error:
-            return self._unreadable(item, str(error))
+            return str(error)
+        return stanza
+
+    def _opened(self, item: Incoming, stanza: Stanza | str) -> bytes | None:
+        if isinstance(stanza, str):
+            return self._unreadable(item, stanza)
         if item.wrapper is None:
             self._desk.opened.note(
                 item.peer, stanza.id, Opened(item.inner.id, item.inner.from_ or str(item.peer))
@@ -310,10 +334,11 @@ class IncomingStanzas:
         return self._shown(item, stanza.raw)
 
     def _unreadable(self, item: Incoming, why: str) -> bytes | None:
-        if item.inner.kind != "message":
+        if not item.is_message:
             self._answer_for_client(item)
             return None
-        return self._shown(item, placeholder(item.inner, _title(item), why, item.reference))
+        reference = item.reference if item.promised else None
+        return self._shown(item, placeholder(item.inner, _title(item), why, reference))
 
     def _answer_for_client(self, item: Incoming) -> None:
         """Tell a peer that its request could not be opened: the client cannot, for it never saw it."""
@@ -327,17 +352,18 @@ class IncomingStanzas:
             self._ways.to_client(self._plain(item.outer, item.peer))
             item.kept.release()
             return
-        raw = self._unreadable(item, why)
-        if raw is None:
+        if not item.is_message:
+            self._answer_for_client(item)
             item.kept.release()
             return
-        noting = self._desk.cabinet.note(self._original(item))
 
-        def show(_: object) -> None:
-            self._ways.to_client(raw)
+        def show(kept: bool) -> None:
+            item.promised = kept
+            self._show(self._unreadable(item, why))
             item.kept.release()
 
-        noting.addBoth(show)
+        noting = self._desk.cabinet.note(self._original(item))
+        noting.addCallbacks(lambda _: show(True), lambda _: show(False))
 
     def _original(self, item: Incoming) -> Shown:
         cabinet = self._desk.cabinet

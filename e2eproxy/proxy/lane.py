@@ -46,6 +46,9 @@ class Apply(Protocol):
     def prepare(self, lane: Lane, event: Event, effects: Sequence[Effect]) -> Sequence[Note]:
         """Return what has to be durable before the visible *effects* of *event* are done."""
 
+    def unkept(self, lane: Lane, event: Event) -> None:
+        """Take note that what ``prepare`` returned last for *event* could not be made durable: nothing may promise it."""
+
     def apply(self, lane: Lane, event: Event, effects: Sequence[Effect]) -> None:
         """Do them: everything they depend on is durable."""
 
@@ -70,9 +73,8 @@ class Lane:
     def tell(self, event: Event) -> None:
         """Let the engine have *event*, after those it has not had yet; beyond all bounds it ends safely instead."""
         if len(self._waiting) >= MOST_WAITING:
-            too_much = safe_outcome(event, "Too much is waiting for this encryption method.")
-            self._world.prepare(self, event, too_much)
-            self._world.apply(self, event, too_much)
+            why = "Too much is waiting for this encryption method."
+            maybeDeferred(self._end_safely, event, why).addErrback(self._our_bug)
             return
         self._waiting.append(event)
         self._go_on()
@@ -97,8 +99,7 @@ class Lane:
             notes = self._world.prepare(self, event, visible)
         except Exception:  # noqa: BLE001 - whatever it was, the stanza must not vanish and the next one may not wait
             self._log.failure("this is a bug in e2eproxy")
-            self._instead(event, "This is a bug in e2eproxy; its log says more.")
-            return None
+            return self._instead(event, "This is a bug in e2eproxy; its log says more.")
         if not durable and not notes:
             self._world.apply(self, event, visible)
             return None
@@ -110,16 +111,31 @@ class Lane:
         self._waiting.extendleft(reversed(changes))
         self._world.apply(self, event, visible)
 
-    def _not_committed(self, failure: Failure, event: Event) -> None:
+    def _not_committed(self, failure: Failure, event: Event) -> Deferred[None] | None:
         self._log.failure("what {method} wanted kept could not be stored", failure, method=self.name)
-        self._instead(event, "The store could not be written to.")
+        return self._instead(event, "The store could not be written to.")
 
-    def _instead(self, event: Event, why: str) -> None:
+    def _instead(self, event: Event, why: str) -> Deferred[None] | None:
         """Nothing of what the engine wanted was done: it is made anew, and *event* ends safely."""
         self.harness.forget()
+        return self._end_safely(event, why)
+
+    def _end_safely(self, event: Event, why: str) -> Deferred[None] | None:
+        """Do what is done of *event* without the engine; what that wants kept is kept first, if it can be."""
         effects = safe_outcome(event, why)
-        self._world.prepare(self, event, effects)
-        self._world.apply(self, event, effects)
+        notes = self._world.prepare(self, event, effects)
+        if not notes:
+            self._world.apply(self, event, effects)
+            return None
+        return (
+            self._keeper.commit(self.name, (), notes)
+            .addErrback(self._unkept, event)
+            .addCallback(lambda _: self._world.apply(self, event, effects))
+        )
+
+    def _unkept(self, failure: Failure, event: Event) -> None:
+        self._log.failure("what stands for a stanza could not be stored", failure)
+        self._world.unkept(self, event)
 
     def _our_bug(self, failure: Failure) -> None:
         self._log.failure("this is a bug in e2eproxy", failure)

@@ -19,7 +19,7 @@ from e2eproxy.xmpp.stanza import Stanza, build, element, escape_text
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    from e2eproxy.methods.effects import Send
+    from e2eproxy.methods.effects import Ask, Send
     from e2eproxy.methods.traits import Traits
     from e2eproxy.proxy.ids import Opened
     from e2eproxy.proxy.shapes import Ids
@@ -60,6 +60,12 @@ def protected(traits: Traits, stanza: Stanza, tree: Node, send: Send, ids: Ids) 
             content += element("encryption", {"xmlns": EME, "namespace": traits.wire.eme})
     what = stanza.type if stanza.type in _TYPES else None
     return build(stanza.kind, {"to": str(send.to), "type": what, "id": ids.outer}, content)
+
+
+def request(ask: Ask, identifier: str) -> bytes:
+    """Return the request that *ask* sends, under an id of ours."""
+    to = None if ask.to is None else str(ask.to)
+    return build("iq", {"to": to, "type": ask.type, "id": identifier}, ask.payload)
 
 
 def _elements(raw: bytes) -> tuple[Span, ...]:

@@ -22,7 +22,7 @@ from e2eproxy.proxy.ids import Pair
 from e2eproxy.proxy.kinds import KINDS, METHOD_KINDS, Kind, Setting
 from e2eproxy.proxy.notes import Leaves, Waits
 from e2eproxy.proxy.on_its_way import Outgoing, line_of
-from e2eproxy.proxy.outer import MOST_BYTES, bare_answer, bare_refusal, new_id, protected, with_offer
+from e2eproxy.proxy.outer import MOST_BYTES, bare_answer, bare_refusal, new_id, protected, request, with_offer
 from e2eproxy.proxy.pipeline import Care
 from e2eproxy.proxy.policy import Outcome, Reach, Reason, Ruling, State, decide
 from e2eproxy.proxy.refusals import refusal
@@ -111,6 +111,8 @@ class OutgoingStanzas:
             self._ways.to_client(bare_refusal(stanza, str(error)))
             return None
         found = classify(tree, scene, self._ids(prepared(stanza.to) or scene.own))
+        if found.encrypted is not None:
+            self._desk.suggestion.spoke(found.encrypted.systems)
         contact = (found.to or scene.own).bare
         answers = self._desk.opened.answered_by(contact, tree) if KINDS[found.kind].answer else None
         item = Outgoing(Ref(uuid4().hex), stanza, found, contact, line_of(stanza, found, contact), answers)
@@ -173,9 +175,8 @@ class OutgoingStanzas:
 
     def overdue(self, item: Outgoing, why: str) -> None:
         """Give back a stanza that has waited too long."""
-        self._give_back(
-            item, "remote-server-timeout", f"Not sent: it waited too long ({why or 'for its turn'})."
-        )
+        text = f"Not sent: it waited too long ({why or 'for its turn'})."
+        self._give_back(item, "remote-server-timeout", text)
 
     def undeliverable(self, item: Outgoing) -> None:
         """Give back a stanza that is still here when the stream ends, or report it if the client has gone."""
@@ -330,20 +331,23 @@ class OutgoingStanzas:
             item.fault = (words.condition, words.text)
             return ()
         if carriers:
-            return self._made(lane, item, [one for one in carriers if isinstance(one, e.Send)])
+            return self._made(lane, item, carriers)
         waits = any(isinstance(one, e.Hold) and one.ref == event.ref for one in effects)
         if not waits or item.held:
             return ()
         item.held = True
         return (Waits(held=self._as_held(item)),)
 
-    def _made(self, lane: Lane, item: Outgoing, sends: Sequence[e.Send]) -> Sequence[Note]:
+    def _made(self, lane: Lane, item: Outgoing, carriers: Sequence[e.Send | e.Ask]) -> Sequence[Note]:
         traits = lane.harness.method.traits
         tree = self._desk.opened.naming_outer(item.contact, item.stanza.tree)
-        for send in sends:
+        for carrier in carriers:
             outer = new_id()
             try:
-                raw = protected(traits, item.stanza, tree, send, self._ids(item.contact, outer))
+                if isinstance(carrier, e.Ask):
+                    raw = request(carrier, outer)
+                else:
+                    raw = protected(traits, item.stanza, tree, carrier, self._ids(item.contact, outer))
             except BadElement:
                 item.fault = (
                     "internal-server-error",
@@ -356,7 +360,8 @@ class OutgoingStanzas:
                     f"Not sent: encrypted it has {len(raw)} bytes, and servers take at most {MOST_BYTES}.",
                 )
                 break
-            item.made.append((raw, outer))
+            if isinstance(carrier, e.Send):
+                item.made.append((raw, outer))
         if item.fault is not None:
             item.made = []
         return [self._leaves(item, raw, outer) for raw, outer in item.made]
@@ -379,7 +384,8 @@ class OutgoingStanzas:
         """Do what *lane* decided about a stanza in this guard's care; return whether *effect* was such a thing."""
         item = self._under_way.get(event.ref)
         if item is None:
-            return False
+            # It was given back meanwhile: what was to carry it does not leave.
+            return getattr(effect, "ref", None) == event.ref
         match effect:
             case e.Ask(ref=ref):
                 if ref is None or item.fault is None:

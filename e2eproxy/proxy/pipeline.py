@@ -134,9 +134,9 @@ class Pipeline(Protocol):
         """
 
     def ending(self, done: Callable[[], None]) -> None:
-        """Call *done* once all that the client sent has left, is stored or has gone back; at once, if that is so.
+        """Call *done* once all that the client sent has left, is stored or has gone back, and the goodbyes have left.
 
-        Nothing more comes from the client. If ``closed`` comes first, *done* is not called.
+        At once, if that is so. Nothing more comes from the client. If ``closed`` comes first, *done* is not called.
         """
 
     def closed(self, *, orderly: bool) -> None:

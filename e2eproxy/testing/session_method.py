@@ -19,12 +19,12 @@ from e2eproxy.testing import handshake, ratchet
 from e2eproxy.testing.handshake import BODY, PREFIX, carried
 from e2eproxy.testing.session_attacks import forge, open_recorded
 from e2eproxy.trust.values import Fingerprint
+from e2eproxy.xmpp.jid import JID
 from e2eproxy.xmpp.stanza import element, escape_text
 
 if TYPE_CHECKING:
     from e2eproxy.methods.door import Context, Forgery, Transcript
     from e2eproxy.testing.handshake import Half
-    from e2eproxy.xmpp.jid import JID
     from e2eproxy.xmpp.stanza import Stanza
 
 NAME = "reference-session"
@@ -63,14 +63,18 @@ TRAITS = Traits(
 
 
 class SessionMethod:
-    """The method; see the module."""
+    """The method; see the module. With *parting* its sessions die with the stream, as OTR's do, and the peer is told."""
 
     traits = TRAITS
     door_version = DOOR_VERSION
 
+    def __init__(self, *, parting: bool = False) -> None:
+        """Sessions live until somebody ends them, or (*parting*) as long as the stream."""
+        self._parting = parting
+
     def engine(self, context: Context) -> SessionEngine:
         """Make an account's engine."""
-        return SessionEngine(context)
+        return SessionEngine(context, parting=self._parting)
 
     def recognise(self, stanza: Stanza) -> Recognition:
         """A message whose body is one carried message and nothing else is complete."""
@@ -95,9 +99,10 @@ class SessionMethod:
 class SessionEngine:
     """One account's engine. In memory: who is there, and half-done handshakes. Sessions are persisted at every step."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, *, parting: bool = False) -> None:
         """Begin with what is in the view."""
         self.context = context
+        self._parting = parting
         self._here: dict[JID, bool] = {}
         self._able: set[JID] = set()
         self._half: dict[JID, Half] = {}
@@ -155,9 +160,22 @@ class SessionEngine:
                 (self._able.add if FEATURE in features else self._able.discard)(peer)
             case events.PeerPresence():
                 return self._presence(event)
+            case events.Stopping(own=own) if self._parting:
+                return self._goodbyes(own)
             case _:
                 pass
         return ()
+
+    def _goodbyes(self, own: JID) -> tuple[e.Effect, ...]:
+        prefix = f"session:{own}:"
+        peers = [JID.parse(key.removeprefix(prefix)) for key in self.context.view.records(prefix)]
+        parted = [(peer, state) for peer in peers if (state := self._session(own, peer)) is not None]
+        farewells = [(peer, ratchet.seal(state, b"", self.ephemeral)[1]) for peer, state in parted]
+        return (
+            *(self.keep(own, peer, None) for peer, _ in farewells),
+            *(self._emit(peer, b"x" + message.to_bytes()) for peer, message in farewells),
+            *(e.SessionChanged(peer=peer, state=e.State.NONE) for peer, _ in farewells),
+        )
 
     def _starting(self) -> tuple[e.Effect, ...]:
         known = self.context.view.identity("signing")

@@ -165,10 +165,27 @@ class SentPair:
 
 @frozen
 class StoredRoster:
-    """The copy of an account's roster: its *version* (opaque, None without one) and subscriptions by prepared bare JID."""
+    """The copy of an account's roster: its *version* (opaque, None without one) and subscriptions by prepared bare JID.
+
+    *changes*: the number of the last change that was stored since it was stored whole.
+    """
 
     version: str | None = field(repr=False)
     subscriptions: Mapping[str, str] = field(repr=False)
+    changes: int = 0
+
+
+@frozen
+class RosterChange:
+    """One contact is another now, or (subscription None) none any more; the roster has *version* then.
+
+    *number* tells later changes from earlier ones.
+    """
+
+    number: int
+    version: str | None = field(repr=False)
+    contact: str
+    subscription: str | None
 
 
 @frozen(kw_only=True)

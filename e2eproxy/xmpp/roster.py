@@ -47,16 +47,26 @@ class Snapshot:
 
 
 @frozen
+class Change:
+    """A contact whose subscription is another now (None: none any more), "" if it cannot be read; and the new version."""
+
+    version: str | None
+    contact: str
+    subscription: Subscription | None
+
+
+@frozen
 class Reaction:
     """What comes of a stanza of the server's.
 
     ``swallow``: it is not for the client. ``to_server``: an answer in the client's place. ``changed``: there is a new
-    ``snapshot``.
+    ``snapshot``; if only of one contact, ``change`` says of whom.
     """
 
     swallow: bool = False
     to_server: bytes = b""
     changed: bool = False
+    change: Change | None = None
 
 
 _PASS: Final = Reaction()
@@ -189,23 +199,25 @@ class RosterCopy:
         if query is None:
             return _PASS
         items = query.all(_ITEM)
-        changed = self.known and len(items) == 1
-        if changed:
+        change = None
+        if self.known and len(items) == 1:
             attributes = items[0].attributes
-            self._set(attributes.get("jid"), attributes.get("subscription"))
+            contact = self._set(attributes.get("jid"), attributes.get("subscription"))
             self._version = _bounded(query.attributes.get("ver"))
+            change = Change(self._version, contact, self._subscriptions.get(contact))
+        changed = change is not None
         if not self._asked or self._client_asked:
-            return Reaction(changed=changed)
+            return Reaction(changed=changed, change=change)
         # The server sends pushes because the proxy asked, so the proxy answers them.
         answer = build("iq", {"type": "result", "id": stanza.id, "to": stanza.from_})
-        return Reaction(swallow=True, to_server=answer, changed=changed)
+        return Reaction(swallow=True, to_server=answer, changed=changed, change=change)
 
-    def _set(self, jid: str | None, subscription: str | None) -> None:
-        """Enter a contact or take one out; what cannot be read is left out, and so counts as a stranger."""
+    def _set(self, jid: str | None, subscription: str | None) -> str:
+        """Enter a contact or take one out, and return it; what cannot be read is left out, and so counts as a stranger."""
         try:
             key = str(JID.parse(jid or "").bare)
         except BadJID:
-            return
+            return ""
         kept = _SUBSCRIPTIONS.get(subscription or "none")
         if kept is None:
             self._subscriptions.pop(key, None)
@@ -213,6 +225,7 @@ class RosterCopy:
             self._subscriptions[key] = kept
         else:
             self.overflowed = True
+        return key
 
 
 def _bounded(version: str | None) -> str | None:

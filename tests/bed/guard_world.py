@@ -84,7 +84,7 @@ class Pool:
 
 
 class Disk:
-    """A real store in memory, which fails if it is broken."""
+    """A real store in memory, which fails if it is broken: as often as ``broken`` says, or for good if that is True."""
 
     def __init__(self):
         self._disk = QuickStore()
@@ -98,6 +98,7 @@ class Disk:
 
     def transaction(self):
         if self.broken:
+            self.broken = self.broken is True or self.broken - 1
             raise StoreError("the disk is full")
         return self._store.transaction()
 

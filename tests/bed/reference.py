@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bed.daemon import Daemon
-from bed.reference_daemon import VARIABLE
+from bed.reference_daemon import PARTING, VARIABLE
 from bed.shaper import RECEIVE_SIZE, Shaper
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ SESSION, OBJECT = "reference-session", "reference-object"
 
 
 class ReferenceDaemon(Daemon):
-    """``reference_daemon.py`` in clear to a server; *kill* as its environment variable, None: unarmed."""
+    """``reference_daemon.py`` in clear to a server; *kill* and *parting* as its environment variables, None: unarmed."""
 
     def __init__(
         self,
@@ -35,17 +35,21 @@ class ReferenceDaemon(Daemon):
         methods: str = SESSION,
         policy: str = "require",
         kill: str | None = None,
+        parting: bool = False,
         options: Sequence[str] = (),
         directory: Path | None = None,
     ) -> None:
         wanted = ["--policy", policy, "--methods", methods, *options]
         super().__init__(certificates, upstream_port, "none", options=wanted, directory=directory)
         self.kill = kill
+        self.environment = [] if kill is None else [f"{VARIABLE}={kill}"]
+        if parting:
+            self.environment.append(f"{PARTING}=yes")
 
     def _command(self, data: Path) -> list[str]:
         command = super()._command(data)
         command[1:3] = [str(PROGRAM)]
-        return command if self.kill is None else ["env", f"{VARIABLE}={self.kill}", *command]
+        return ["env", *self.environment, *command] if self.environment else command
 
 
 class Wiretap(Shaper):

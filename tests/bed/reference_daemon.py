@@ -3,7 +3,8 @@
 It can also kill itself, which no test can do from outside at so exact a point. ``E2EPROXY_TEST_KILL`` says where:
 ``17:after`` is the point ``after`` of the 17th commit of the store; see ``POINTS``. With any value (``0`` never kills) each commit
 is named on standard error, so that a test can count them and tell what they were about. ``17:after:ratchet``
-breaks law 5 on top (see ``TWINS``), so that a test can show that it would see that.
+breaks law 5 on top (see ``TWINS``), so that a test can show that it would see that. With ``E2EPROXY_TEST_PARTING`` the sessions
+of the session method die with their stream, and it says so.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from e2eproxy.trust.values import MethodRecord
 
 VARIABLE = "E2EPROXY_TEST_KILL"
+PARTING = "E2EPROXY_TEST_PARTING"
 POINTS = ("before", "after", "told", "left")
 """What the last thing is that happens.
 
@@ -126,7 +128,8 @@ def main() -> None:
         number, at, twin, *_ = [*os.environ[VARIABLE].split(":"), "", ""]
         arm(Killer(int(number), at))
         TWINS[twin]()
-    service.run = functools.partial(service.run, built_in=(SessionMethod(), ObjectMethod()))
+    methods = SessionMethod(parting=PARTING in os.environ), ObjectMethod()
+    service.run = functools.partial(service.run, built_in=methods)
     cli(prog_name="e2eproxy", args=sys.argv[1:])
 
 

@@ -221,3 +221,42 @@ def test_nothing_leaves_to_who_cannot_read_it(talk: Conversation) -> None:
     assert error.findtext(BODY) == CANARY.text()
     assert error.find(f"{CLIENT}error") is not None
     assert talk.leaks() == []
+
+
+@pytest.mark.parametrize("end", ["stream", "SIGTERM"])
+def test_goodbyes_leave_before_the_end_of_the_stream(bed: SharedBed, server_kind: str, end: str) -> None:
+    if bed.through == "direct":
+        pytest.skip("without a daemon nobody encrypts")
+    server = bed.server(server_kind)
+    with ExitStack() as stack:
+        taps = [stack.enter_context(Wiretap(upstream_port(server, "none"))) for _ in range(2)]
+        his, hers = [
+            stack.enter_context(ReferenceDaemon(server.certificates, tap.port, parting=True)) for tap in taps
+        ]
+        romeo, juliet = [
+            stack.enter_context(
+                ScriptedClient(through(daemon, server), account, "home", announces=[FEATURE], receipts=True)
+            )
+            for daemon, account in zip((his, hers), server.pair_of(), strict=True)
+        ]
+        for client in (romeo, juliet):
+            client.available()
+        for client, other in ((romeo, juliet), (juliet, romeo)):
+            client.wait(
+                lambda one, other=other: one.get("from") == other.jid and one.tag == f"{CLIENT}presence",
+                f"presence of {other.jid}",
+            )
+        _answered(romeo, juliet)
+        before = len(taps[0].said(up=True))
+        if end == "stream":
+            romeo.say(END.decode())
+        else:
+            his.stop()
+        juliet.wait(
+            lambda one: "The contact ended the encrypted session." in (one.findtext(BODY) or ""),
+            "the goodbye of his daemon",
+        )
+        last = taps[0].said(up=True)[before:]
+        assert last.count(b"<message") == 1
+        assert last.index(b"<message") < last.index(END)
+        hers.require_no_traceback()

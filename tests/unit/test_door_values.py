@@ -61,7 +61,6 @@ LEFT_OUT = {
         "survives_offline": "",
         "needs": (),
         "commands": (),
-        "max_overhead": 4096,
     },
 }
 """What a value says where its author said nothing: a changed one changes every plug-in there is."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from e2eproxy.methods.traits import Traits
 from e2eproxy.proxy.classify import Scene, classify, command
 from e2eproxy.proxy.kinds import KINDS, METHOD_KINDS, Kind, Row, Setting, Treatment, Whose
 from e2eproxy.proxy.shapes import Ids
@@ -539,3 +542,8 @@ def test_whatever_policy_may_want_encrypted_is_a_kind_that_methods_have_a_name_f
     for one, row in KINDS.items():
         if any("encrypted" in row.treatment(setting).value for setting in ORDER):
             assert one in METHOD_KINDS
+
+
+def test_the_traits_name_the_kinds_that_can_be_carried_and_no_others():
+    kinds = re.search(r"``kinds``: (.*?);", Traits.__doc__, re.DOTALL)[1]
+    assert set(re.findall(r'"([a-z-]+)"', kinds)) == set(METHOD_KINDS.values())

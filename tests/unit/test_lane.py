@@ -69,6 +69,9 @@ class World:
             raise ZeroDivisionError
         return self.notes.get(event, ())
 
+    def unkept(self, lane, event):
+        self.story.append(("unkept", lane.name, event))
+
     def apply(self, lane, event, effects):
         self.story.append(("applied", lane.name, event, tuple(effects)))
         if self.while_applying is not None:
@@ -182,6 +185,43 @@ class LaneTests(TestCase):
             ],
         )
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+
+    def test_what_the_safe_outcome_wants_kept_is_kept_before_it_is_seen(self):
+        self.engine.script = {self.a: (KEEP, seen("a"))}
+        instead = (returned("a", STORE),)
+        for works in (True, False):
+            self.world.notes = {}
+            self.told(self.a, self.b)
+            self.world.notes = {self.a: [NOTE]}
+            self.world.commits.popleft().errback(OSError())
+            self.assertEqual(
+                self.told(),
+                [
+                    ("forgotten",),
+                    ("prepared", "scripted", self.a, instead),
+                    ("committing", "scripted", (), (NOTE,)),
+                ],
+            )
+            again = self.world.commits.popleft()
+            again.callback([]) if works else again.errback(OSError())
+            unkept = [] if works else [("unkept", "scripted", self.a)]
+            self.assertEqual(
+                self.told(),
+                [*unkept, ("applied", "scripted", self.a, instead), *self.plain(self.b)],
+            )
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 3)
+
+    def test_what_a_flood_wants_kept_is_kept_before_it_is_seen(self):
+        self.engine.script = {self.a: (KEEP,)}
+        self.told(self.a, *[events.Timer(name="t")] * MOST_WAITING)
+        self.world.notes = {self.b: [NOTE]}
+        instead = (returned("b", FLOOD),)
+        self.assertEqual(
+            self.told(self.b),
+            [("prepared", "scripted", self.b, instead), ("committing", "scripted", (), (NOTE,))],
+        )
+        self.world.commits.pop().callback([])
+        self.assertEqual(self.told(), [("applied", "scripted", self.b, instead)])
 
     def test_a_flood_ends_safely_and_what_waits_already_is_not_lost(self):
         self.assertEqual(MOST_WAITING, 10_000)

@@ -11,7 +11,7 @@ from e2eproxy.errors import RemoteError
 from e2eproxy.xmpp import names, roster
 from e2eproxy.xmpp.jid import JID
 from e2eproxy.xmpp.pieces import Element
-from e2eproxy.xmpp.roster import Reaction, RosterCopy, Snapshot
+from e2eproxy.xmpp.roster import Change, Reaction, RosterCopy, Snapshot
 from e2eproxy.xmpp.stanza import Stanza, injected
 
 ROOT = b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' xml:lang='en'>"
@@ -20,6 +20,11 @@ JULIET = JID.parse("juliet@example.test/balcony")
 NURSE = JID.parse("nurse@example.test")
 ITEMS = "<item jid='Juliet@example.test' subscription='both' name='J'><group>g</group></item><item jid='nurse@example.test'/>"
 CHANGED, PASSED = Reaction(changed=True), Reaction()
+
+
+def changed(version, contact, subscription):
+    """What comes of a push that the copy follows."""
+    return Reaction(changed=True, change=Change(version, contact, subscription))
 
 
 def stanza(text):
@@ -131,11 +136,17 @@ def test_pushes_nobody_asked_for_pass(copy):
 
 @pytest.mark.parametrize("sender", [None, "romeo@example.test"])
 def test_pushes(known, sender):
-    assert known.from_server(push("mercutio@example.test", "to", sender)) == CHANGED
+    assert known.from_server(push("mercutio@example.test", "to", sender)) == changed(
+        "9", "mercutio@example.test", "to"
+    )
     assert known.subscription(JID.parse("mercutio@example.test")) == "to"
-    assert known.from_server(push("JULIET@example.test", "from", sender, version="10")) == CHANGED
+    assert known.from_server(push("JULIET@example.test", "from", sender, version="10")) == changed(
+        "10", "juliet@example.test", "from"
+    )
     assert known.subscription(JULIET) == "from"
-    known.from_server(push("nurse@example.test", "remove", sender, version="11"))
+    assert known.from_server(push("nurse@example.test", "remove", sender, version="11")) == changed(
+        "11", "nurse@example.test", None
+    )
     assert known.subscription(NURSE) is None
     assert known.snapshot().version == "11"
     known.from_server(push("juliet@example.test", "friend", sender, version="11"))
@@ -194,7 +205,7 @@ def test_unchanged_version_that_is_not_the_stored_one_has_to_be_asked_for(versio
     assert copy.from_server(answer(iq_id="r1", version="7")) == Reaction(swallow=True, changed=True)
     assert copy.snapshot().version == "7"
     # The client asked too, so pushes are for it.
-    assert copy.from_server(push("nurse@example.test", "to")) == CHANGED
+    assert copy.from_server(push("nurse@example.test", "to")) == changed("9", "nurse@example.test", "to")
 
 
 def test_an_empty_roster_is_not_an_unchanged_one():
@@ -255,7 +266,7 @@ def test_once_the_client_asks_pushes_are_its_own(copy):
     copy.request("r1")
     copy.from_server(answer(iq_id="r1"))
     copy.from_client(ask())
-    assert copy.from_server(push("nurse@example.test", "to")) == CHANGED
+    assert copy.from_server(push("nurse@example.test", "to")) == changed("9", "nurse@example.test", "to")
     assert copy.from_server(answer()) == CHANGED
 
 
