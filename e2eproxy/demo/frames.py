@@ -46,13 +46,25 @@ def uncoloured(_kind: Kind, text: str) -> str:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """Return *text*, of one or several lines, as lines of at most *width* characters; what goes on is indented."""
+    """Return *text*, of one or several lines, as lines of at most *width* characters; what goes on is indented.
+
+    A word that is longer than that, such as a fingerprint, begins a line of its own and is cut there.
+    """
     lines: list[str] = []
     for number, line in enumerate(text.split("\n")):
-        first = _INDENT if number else ""
-        lines += textwrap.wrap(
-            line, width, initial_indent=first, subsequent_indent=_INDENT, break_on_hyphens=False
+        cut = textwrap.wrap(
+            line,
+            width,
+            initial_indent=_INDENT if number else "",
+            subsequent_indent=_INDENT,
+            break_long_words=False,
+            break_on_hyphens=False,
         )
+        for one in cut:
+            while len(one) > width:
+                lines.append(one[:width])
+                one = _INDENT + one[width:]  # noqa: PLW2901 - the rest of it
+            lines.append(one)
     return lines
 
 

@@ -55,7 +55,7 @@ def picture(scenes: Sequence[Scene]) -> str:
     title = "e2eproxy demo: what two old clients show, and what the server between them saw"
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" xml:space="preserve">',
             f"<title>{escape(title)}</title>",
             "<desc>Made by e2eproxy demo --svg, with keys that are the same each time.</desc>",
             _STYLE,
@@ -79,6 +79,7 @@ def _scene(scene: Scene, y: int) -> tuple[list[str], int]:
     y += LINE + 6
     left = [MARGIN + number * (_PLACE + BETWEEN) for number in range(len(Place))]
     parts += [_text(x, y, "place", place.value) for x, place in zip(left, Place, strict=True)]
+    y += 4
     for row in rows(scene, COLUMN):
         y += LINE
         parts += [
