@@ -43,6 +43,8 @@ WHOLE_SECONDS: Final = 9.0
 SCENE_SECONDS: Final = 2.0
 #: Characters of a line where there is no terminal.
 PIPE_WIDTH: Final = 100
+#: Characters of a line below which nothing can be read: a terminal that says less is not believed.
+NARROWEST: Final = 30
 REFERENCE: Final = (
     "A reference method, for tests only: nobody has reviewed it, and no real contact is offered it."
 )
@@ -89,6 +91,8 @@ def demo_command(
         return USAGE
     except LocalError as error:
         err.write(f"e2eproxy: the demo cannot be played: {error}\n")
+    except BrokenPipeError:
+        raise  # whoever reads has enough: not ours to complain about
     except OSError as error:
         err.write(f"e2eproxy: the demo cannot be played: {error.strerror}: {error.filename}\n")
     return FAILED
@@ -126,9 +130,10 @@ def _shown(play: Play, wanted: Wanted, out: TextIO, err: TextIO, stopped: thread
         wanted.svg.write_text(picture(list(play.scenes())), "utf-8")
         out.write(f"{wanted.svg} is written\n")
     else:
-        show = _shower(wanted, out)
+        width = max(shutil.get_terminal_size().columns, NARROWEST) if out.isatty() else PIPE_WIDTH
+        show = _shower(wanted, out, width)
         if not wanted.json:
-            out.write(f"{LEGEND}\n\n")
+            out.write("\n".join(frames.wrapped(LEGEND, width - 1)) + "\n\n")
         pace = _Pace(wanted, stopped, watched=out.isatty() and not wanted.json)
         for scene in play.scenes():
             out.write(show(scene) + "\n")
@@ -140,12 +145,12 @@ def _shown(play: Play, wanted: Wanted, out: TextIO, err: TextIO, stopped: thread
     return FAILED if play.faults else GOOD
 
 
-def _shower(wanted: Wanted, out: TextIO) -> Callable[[Scene], str]:
+def _shower(wanted: Wanted, out: TextIO, width: int) -> Callable[[Scene], str]:
+    """Return how a scene is written to *out*, whose lines have *width* characters."""
     if wanted.json:
         return as_json
-    width = shutil.get_terminal_size().columns if out.isatty() else PIPE_WIDTH
     if not out.isatty() or width < frames.NARROWEST:
-        return lambda scene: frames.stacked(scene, max(width - 1, 20))
+        return lambda scene: frames.stacked(scene, width - 1)
     plain = "NO_COLOR" in os.environ or os.environ.get("TERM", "dumb") == "dumb"
     return lambda scene: frames.columns(scene, width, frames.uncoloured if plain else frames.coloured)
 

@@ -114,4 +114,6 @@ def stacked(scene: Scene, width: int) -> str:
 
 
 def _head(scene: Scene, width: int) -> list[str]:
-    return [f"== {scene.heading} ".ljust(width, "="), *wrapped(scene.played_with, width)]
+    first, *rest = wrapped(f"== {scene.heading}", width)
+    rule = first if rest else f"{first} ".ljust(width, "=")[:width]
+    return [rule, *rest, *wrapped(scene.played_with, width)]
