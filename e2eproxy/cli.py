@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,9 +143,10 @@ def demo(method: str | None, as_json: bool, svg: Path | None, speed: float, no_w
 
     Needs no account, no server and no network, and takes less than 15 seconds.
     """
+    began = time.monotonic()
     from e2eproxy.demo.command import Wanted, demo_command  # noqa: PLC0415  # a server, two proxies, their stores
 
-    wanted = Wanted(method=method, json=as_json, svg=svg, speed=speed, wait=not no_wait)
+    wanted = Wanted(method=method, json=as_json, svg=svg, speed=speed, wait=not no_wait, began=began)
     sys.exit(demo_command(wanted))
 
 

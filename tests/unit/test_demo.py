@@ -13,10 +13,12 @@ import subprocess
 import sys
 import tempfile
 import termios
+import threading
 import time
 import xml.etree.ElementTree as ET
 from fcntl import ioctl
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from bed import box_method
@@ -417,6 +419,20 @@ def test_in_a_narrow_terminal_it_is_one_after_another():
     assert terminal.end() == 0
     assert "  Romeo's client:\r\n" in terminal.shown
     assert max(map(len, terminal.shown.split("\r\n"))) < 70
+
+
+def test_it_never_takes_longer_than_it_may_however_late_it_is():
+    late = command._Pace(Wanted(began=time.monotonic() - 100), threading.Event(), watched=True)
+    assert [late.rest(scene(number=number)) for number in range(1, 7)] == [False] * 6
+    times = []
+    stopped = SimpleNamespace(wait=times.append, is_set=lambda: False)
+    in_time = command._Pace(Wanted(), stopped, watched=True)
+    for number in range(1, 8):
+        in_time.rest(scene(number=number))
+    assert len(times) == 6
+    assert 0 < sum(times) <= 6 * command.SCENE_SECONDS
+    assert command._Pace(Wanted(), stopped, watched=False).rest(scene()) is False
+    assert len(times) == 6, "nobody watches, so nobody has to wait"
 
 
 def test_ctrl_c_ends_it_cleanly():
