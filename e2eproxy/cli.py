@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -117,6 +119,35 @@ def evaluate(ctx: click.Context, arguments: tuple[str, ...]) -> None:
     from e2eproxy.evaluate.command import evaluate_command  # noqa: PLC0415  # all of the test bench
 
     ctx.exit(evaluate_command(arguments))
+
+
+@cli.command()
+@click.option("--method", metavar="NAME", help="The end-to-end method to show.  [default: the best there is]")
+@click.option("--json", "as_json", is_flag=True, help="Print what happens as lines of JSON.")
+@click.option(
+    "--svg",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write it as a picture, with keys that are the same each time.",
+)
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0.1, max=100.0),
+    default=1.0,
+    metavar="FACTOR",
+    help="How fast it goes in a terminal.  [default: 1]",
+)
+@click.option("--no-wait", is_flag=True, help="Do not stop for reading between two scenes.")
+def demo(method: str | None, as_json: bool, svg: Path | None, speed: float, no_wait: bool) -> None:
+    """Watch two old clients talk through e2eproxy, and what the server between them sees.
+
+    Needs no account, no server and no network, and takes less than 15 seconds.
+    """
+    began = time.monotonic()
+    from e2eproxy.demo.command import Wanted, demo_command  # noqa: PLC0415  # a server, two proxies, their stores
+
+    wanted = Wanted(method=method, json=as_json, svg=svg, speed=speed, wait=not no_wait, began=began)
+    sys.exit(demo_command(wanted))
 
 
 def main() -> None:

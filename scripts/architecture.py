@@ -34,10 +34,11 @@ PICTURE = CHECKOUT / "docs" / "architecture.svg"
 DAEMON = "daemon"
 ERRORS = "errors"
 #: From the top: nothing is imported against this order, so the arrows of the picture lead downwards.
-ROOMS = (DAEMON, "control", "evaluate", "testing", "proxy", "methods", "trust", "xmpp", ERRORS)
+ROOMS = (DAEMON, "control", "demo", "evaluate", "testing", "proxy", "methods", "trust", "xmpp", ERRORS)
 WORDS = {
     DAEMON: "command line, configuration, service, log",
     "control": "how people steer it",
+    "demo": "the newcomer's first look",
     "evaluate": "the comparison by experiment",
     "testing": "the test bench for methods",
     "proxy": "session, policy, pipeline",

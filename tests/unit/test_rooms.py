@@ -13,12 +13,14 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PACKAGE = "e2eproxy"
-ROOMS = {"control", "proxy", "methods", "trust", "xmpp"}
+ROOMS = {"control", "demo", "proxy", "methods", "trust", "xmpp"}
 
 # Room: what its modules may import of the package, besides their own room. A dotted name that is longer than a room's
 # means that module only.
 ALLOWED = {
     "control": {"proxy", "methods", "trust", "xmpp", "errors"},
+    # At the level of control: it is a way to look at the whole, and nothing looks back at it but the command line.
+    "demo": {"proxy", "methods", "trust", "xmpp", "testing", "errors"},
     "proxy": {"methods", "trust", "xmpp", "errors"},
     # An address is part of what a stanza says: methods speak of peers by prepared JIDs.
     "methods": {"trust.values", "xmpp.stanza", "xmpp.jid", "errors"},
@@ -132,6 +134,9 @@ SAYS_WHY = '"""Why."""\n'
         ),
         ("e2eproxy.proxy.door", "from e2eproxy.control import chat", "imports e2eproxy.control.chat"),
         ("e2eproxy.proxy.door", "from e2eproxy.cli import main", "imports e2eproxy.cli.main"),
+        ("e2eproxy.proxy.door", "from e2eproxy.demo import server", "imports e2eproxy.demo.server"),
+        ("e2eproxy.demo.home", "from e2eproxy.pipelines import Pipelines", "imports e2eproxy.pipelines"),
+        ("e2eproxy.demo.command", "from twisted.internet import reactor", "imports the global reactor"),
         ("e2eproxy.methods.otr.ake", "from e2eproxy.trust import store", "imports e2eproxy.trust.store"),
         (
             "e2eproxy.methods.otr.ake",
@@ -169,6 +174,7 @@ def test_checker_reads_relative_imports_of_packages() -> None:
     ("module", "source"),
     [
         ("e2eproxy.control.chat", "from e2eproxy.proxy import session\nfrom e2eproxy.trust import store"),
+        ("e2eproxy.demo.play", "from e2eproxy.proxy import guards\nfrom e2eproxy.testing import canary"),
         (
             "e2eproxy.proxy.session",
             "from e2eproxy.xmpp.framer import Framer\nfrom e2eproxy.errors import LocalError",
