@@ -150,11 +150,6 @@ IN = (
     Step("proxy.session", "Session.server_sent", "the one place they come in"),
     Step("xmpp.framer", "Framer.receive", "cuts them into pieces"),
     Step("proxy.relay", "Relay.server_element", "a stanza: the pipeline's"),
-    Step(
-        "proxy.ledger",
-        "Ledger.arrived",
-        "gets its number; the server is told when it was dealt with, not before",
-    ),
     Step("proxy.guard", "Guard.from_server", "answers to the proxy's own questions end here"),
     Step("proxy.incoming", "IncomingStanzas.take", "in the proxy's name: dropped, told once"),
     Step(
@@ -187,6 +182,11 @@ IN = (
     Step("proxy.way", "Way.send", "the one queue towards the client"),
     Step("proxy.legs", "Leg.write", "bytes to the client"),
     Step("proxy.incoming", "IncomingStanzas.settle", "the next one of this contact has its turn"),
+    Step(
+        "proxy.ledger",
+        "Ledger.arrived",
+        "gets its number; the server is told when it was dealt with, not before",
+    ),
     Step("proxy.ledger", "Ledger.handled", "dealt with: the server's next question is answered with it"),
 )
 

@@ -42,6 +42,11 @@ SERVERS_ONLY: Final = frozenset(
 #: What a peer's client says beside a ciphertext and ours is to hear: what is allowed there, but for words to servers.
 BESIDE: Final = frozenset(one.element for one in OUTSIDE if one.rather_inside)
 NOT_ENCRYPTED: Final = "[not encrypted] "
+#: Of what was opened, but written with a key that is not taken for the author's, or with none.
+NOT_ACCEPTED: Final = "[written with a key that you have not accepted] "
+NOT_VERIFIED: Final = "[written with a key that you have not verified] "
+REFUSED: Final = "[written with a key that you refused] "
+NOT_PROVED: Final = "[nothing proves who wrote this] "
 #: Other renderings of a body's text.
 _ALTERNATIVES: Final = frozenset(
     namespace + names.SEPARATOR + local
@@ -102,6 +107,11 @@ def marked_plain(stanza: Stanza, text: str | None = None) -> bytes:
     *text* takes the place of the body's, if given. Other renderings of the text are left out, since they would show it
     without the mark; a message without text is as it was.
     """
+    return marked(stanza, NOT_ENCRYPTED, text)
+
+
+def marked(stanza: Stanza, mark: str, text: str | None = None) -> bytes:
+    """Return *stanza* with *mark* before each of its texts, or before *text* in their place; see ``marked_plain``."""
     bodies = stanza.all(_BODY)
     if not bodies:
         return stanza.raw
@@ -110,7 +120,7 @@ def marked_plain(stanza: Stanza, text: str | None = None) -> bytes:
         said = body.text if text is None else text
         opening = body.start_tag.removesuffix(b"/>").removesuffix(b">")
         closing = b"</" + opening[1:].split(maxsplit=1)[0] + b">"
-        changes[body] = opening + b">" + escape_text(NOT_ENCRYPTED + said).encode() + closing
+        changes[body] = opening + b">" + escape_text(mark + said).encode() + closing
     return stanza.replaced(changes)
 
 

@@ -16,14 +16,14 @@ from attrs import define, evolve, field, frozen
 from e2eproxy.errors import LocalError
 from e2eproxy.methods import effects as e
 from e2eproxy.methods.door import Recognition
-from e2eproxy.proxy import sticky
+from e2eproxy.proxy import delivery, sticky
 from e2eproxy.proxy.asked import resolved_for
 from e2eproxy.proxy.cabinet import TWICE_WITHIN
 from e2eproxy.proxy.ids import OpenedStanzas, Pairs, SeenIds
 from e2eproxy.proxy.lane import Lane
 from e2eproxy.proxy.policy import Reach
 from e2eproxy.proxy.suggestion import Suggestion
-from e2eproxy.trust.values import PolicyRow, RosterChange, StickyContact, StoredRoster
+from e2eproxy.trust.values import Decision, PolicyRow, RosterChange, StickyContact, StoredRoster
 from e2eproxy.xmpp.roster import Snapshot
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from e2eproxy.proxy.lane import Apply
     from e2eproxy.proxy.rules import Resolved, Rules
     from e2eproxy.trust.transaction import Loaded, Transaction
-    from e2eproxy.trust.values import SentId
+    from e2eproxy.trust.values import Fingerprint, SentId
     from e2eproxy.xmpp.jid import JID
     from e2eproxy.xmpp.roster import Change, Subscription
     from e2eproxy.xmpp.stanza import Stanza
@@ -54,6 +54,8 @@ _ROSTER_NOT_STORED: Final = "the copy of the roster could not be stored"
 #: The policy row that says that a contact is not to be remembered as encrypted again.
 NEVER_AGAIN: Final = ("contact", "sticky", "never")
 
+# A key that was taken, and may not be used all the same: only verified ones may.
+_MARKS: Final = {Decision.UNDECIDED: delivery.NOT_ACCEPTED, Decision.DISTRUSTED: delivery.REFUSED}
 _REACH: Final = {
     e.State.ACTIVE: Reach.LIVE,
     e.State.NEGOTIATING: Reach.LIVE,
@@ -323,6 +325,15 @@ class Desk:
             return Reach.UNDISCOVERED
         able = any(features is not None and features.issuperset(needed) for features in seen)
         return Reach.POSSIBLE if able else Reach.NONE
+
+    def mark(self, author: JID, key: Fingerprint | None) -> str:
+        """Return what is put before a text of *author*'s that was opened and is proved by *key*; "" if that is his (law 9)."""
+        if key is None:
+            return delivery.NOT_PROVED
+        if self.cabinet.usable(author.bare, key):
+            return ""
+        decisions = [one.decision for one in self.cabinet.keys(author) if one.fingerprint == key]
+        return _MARKS.get(decisions[0] if decisions else Decision.UNDECIDED, delivery.NOT_VERIFIED)
 
     def recognised(self, stanza: Stanza) -> Lane | None:
         """Return whose the inbound *stanza* is: the method for which it is complete, else one whose mark it carries.

@@ -18,7 +18,7 @@ from e2eproxy.errors import RemoteError
 from e2eproxy.methods import effects as e
 from e2eproxy.methods.events import Inbound, Ref, Way
 from e2eproxy.proxy.cabinet import ORIGINALS_KEPT
-from e2eproxy.proxy.delivery import error_of_client, marked_plain, opened, placeholder
+from e2eproxy.proxy.delivery import error_of_client, marked, marked_plain, opened, placeholder
 from e2eproxy.proxy.holding import NO_ROOM, Direction
 from e2eproxy.proxy.ids import Opened, Pair
 from e2eproxy.proxy.notes import Shown
@@ -210,8 +210,8 @@ class IncomingStanzas:
             # A placeholder stands for it already.
             return getattr(effect, "ref", None) == event.ref
         match effect:
-            case e.Deliver():
-                self._show(self._opened(item, item.inside.pop(0)))
+            case e.Deliver(protection=protection):
+                self._show(self._opened(item, item.inside.pop(0), protection))
             case e.Unreadable(why=why):
                 self._show(self._unreadable(item, why))
             case e.Absorb():
@@ -324,14 +324,15 @@ class IncomingStanzas:
             return str(error)
         return stanza
 
-    def _opened(self, item: Incoming, stanza: Stanza | str) -> bytes | None:
+    def _opened(self, item: Incoming, stanza: Stanza | str, protection: e.Protection) -> bytes | None:
         if isinstance(stanza, str):
             return self._unreadable(item, stanza)
         if item.wrapper is None:
             self._desk.opened.note(
                 item.peer, stanza.id, Opened(item.inner.id, item.inner.from_ or str(item.peer))
             )
-        return self._shown(item, stanza.raw)
+        mark = self._desk.mark(item.peer, protection.key)
+        return self._shown(item, marked(stanza, mark) if mark and stanza.kind == "message" else stanza.raw)
 
     def _unreadable(self, item: Incoming, why: str) -> bytes | None:
         if not item.is_message:
