@@ -53,7 +53,7 @@ OUT = (
     ),
     Step(
         "proxy.relay",
-        "Relay.client_element",
+        "Relay.client_stanza",
         "an account is bound and it is a stanza: the pipeline's; all else is for `nonzas`",
     ),
     Step(

@@ -8,6 +8,7 @@ in full. What this lets pass is exactly what the decision would have let pass; a
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from e2eproxy.proxy.classify import ADDRESSES
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from e2eproxy.xmpp.pieces import Element
 
 _TYPES: Final = frozenset(("chat", "normal", "headline", "groupchat"))
+#: Addresses of which it is remembered, each of 3 KiB at the most.
+_ADDRESSES: Final = 1_000
 _NAME: Final = PROXY.domain.partition(".")[0]
 _QUESTION_MARK, _EXCLAMATION_MARK = b"?!"
 # An expression that begins with a fixed character is faster than "in" is.
@@ -32,6 +35,13 @@ _reference: Final = re.compile(rb"&#").search
 WATCHED_OF_CLIENT: Final = frozenset((ADDRESSES, *(envelope.element for envelope in ENVELOPES.values())))
 #: The same of a server's: what claims to be a carbon or an archive result, and the roster.
 WATCHED_OF_SERVER: Final = frozenset((ROSTER + names.SEPARATOR + "query", *CARRIERS))
+
+
+@lru_cache(_ADDRESSES)
+def _of_somebody(to: str) -> bool:
+    """Whether *to* is an address, and not the proxy's."""
+    jid = prepared(to)
+    return jid is not None and jid.domain != PROXY.domain
 
 
 def may_leave(element: Element) -> bool:
@@ -46,8 +56,7 @@ def may_leave(element: Element) -> bool:
             return False
     if "to" in attributes:
         at = attributes.index("to")
-        jid = None if at % 2 else prepared(attributes[at + 1])
-        if jid is None or jid.domain == PROXY.domain:
+        if at % 2 or not _of_somebody(attributes[at + 1]):
             return False
     raw = element.raw
     # Of text only what could make it a command or a wire form; a reference or CDATA could hide either.

@@ -66,6 +66,8 @@ class Relay:
         self._number = number
         # None until the server has bound an account.
         self._pipeline: Pipeline | None = None
+        #: Whether the server has bound an account, so that stanzas go through the pipeline.
+        self.bound = False
         self._ledger = Ledger(clock, server.send, reading, on_broken, number=number)
         self._replacing = False
         # What the client sent between its request to be bound and the answer.
@@ -81,11 +83,6 @@ class Relay:
         self._closed = False
         self._settled = False
         self.login = Login(domain)
-
-    @property
-    def bound(self) -> bool:
-        """Whether the server has bound an account, so that stanzas go through the pipeline."""
-        return self._pipeline is not None
 
     # -- the pipeline's ways -------------------------------------------------------------------------------------
 
@@ -215,8 +212,8 @@ class Relay:
 
         Raises StreamError for one that ends the client's stream with an error.
         """
-        if self._pipeline is not None and element.name in _STANZAS:
-            self._client_stanza(element, root, self._pipeline)
+        if self.bound and element.name in _STANZAS:
+            self.client_stanza(element, root)
             return True
         if self._pipeline is None and self.login.from_client(element, root):
             self._server.send(element.raw)
@@ -244,9 +241,11 @@ class Relay:
         self._early.append((element, root))
         return True
 
-    def _client_stanza(self, element: Element, root: bytes, pipeline: Pipeline) -> None:
-        if not self._open:
-            pipeline.refused(Care((element, root)))
+    def client_stanza(self, element: Element, root: bytes) -> None:
+        """Relay a stanza of a client that is ``bound``."""
+        pipeline = self._pipeline
+        if pipeline is None or not self._open:
+            self._refuse(Care((element, root)))
             return
         raw = pipeline.from_client(element, root)
         if raw is None:
@@ -309,10 +308,11 @@ class Relay:
         self._log.info("{n}: {jid} logged in", n=self._number, jid=account.full_jid)
         self._ledger.begin()
         self._pipeline = pipeline = self._make_pipeline(self)
+        self.bound = True
         pipeline.bound(account)
         early, self._early = self._early, []
         for element, root in early:
-            self._client_stanza(element, root, pipeline)
+            self.client_stanza(element, root)
 
     def _server_excess(self, element: Element) -> None:
         """Relay an element over the limits: unread if nothing must look into it, else what stands for it."""

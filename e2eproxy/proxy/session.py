@@ -158,16 +158,18 @@ class Session:
                 # What came in one go with the header waits; no more is read meanwhile.
                 self._early.extend(pieces[at:])
                 return
-            if self._relay is None:
+            relay = self._relay
+            if relay is None:
                 self._client_first(piece)
-            elif isinstance(piece, Element):
-                self._client_element(piece, self._relay)
+            elif piece.__class__ is Element:
+                self._client_element(piece, relay)
             else:
                 self._client_other(piece)
 
     def _client_element(self, element: Element, relay: Relay) -> None:
-        goes_on = relay.client_element(element, self._client_root)
-        if not goes_on:
+        if relay.bound and element.name in names.STANZAS:
+            relay.client_stanza(element, self._client_root)
+        elif not relay.client_element(element, self._client_root):
             self._part()
         elif not relay.login.authenticated:
             # The client has done its part; its clock runs again when the server has answered.
@@ -275,12 +277,12 @@ class Session:
         if relay is None:
             return
         for piece in pieces:
-            if isinstance(piece, Element) and relay.bound:
-                relay.server_element(piece, self._server_root)
-            elif isinstance(piece, Element):
-                self._server_login(piece, relay)
-            else:
+            if piece.__class__ is not Element:
                 self._server_other(piece, relay)
+            elif relay.bound:
+                relay.server_element(piece, self._server_root)
+            else:
+                self._server_login(piece, relay)
             if leg is not self._server:
                 return
 
