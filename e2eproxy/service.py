@@ -92,7 +92,12 @@ class Daemon(Service):
         self._data = DataDirectory(settings.data)
         try:
             self._pipelines = pipelines = Pipelines(
-                self._reactor, settings, self._data.path, ask=self._ask, built_in=self._built_in
+                self._reactor,
+                settings,
+                self._data.path,
+                ask=self._ask,
+                built_in=self._built_in,
+                clients=self._clients,
             )
             self._listener = ClientListener(
                 self._reactor,
@@ -169,8 +174,11 @@ class Daemon(Service):
     def _alive(self) -> None:
         self._notifier.send(WATCHDOG=1, STATUS=self._status())
 
+    def _clients(self) -> int:
+        return 0 if self._listener is None else self._listener.clients
+
     def _status(self) -> str:
-        clients = 0 if self._listener is None else self._listener.clients
+        clients = self._clients()
         addresses = [] if self._ports is None else self._ports.addresses
         return f"{clients} clients; listening on {', '.join(addresses)}"
 

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from e2eproxy.proxy.kinds import Kind
+from e2eproxy.proxy.notices import PROXY
+
 if TYPE_CHECKING:
     from e2eproxy.methods.events import Ref
     from e2eproxy.proxy.classify import Classified
@@ -46,7 +49,10 @@ class Outgoing:
 def line_of(stanza: Stanza, found: Classified, contact: JID) -> JID:
     """Return in which line *stanza* waits: that of its contact; an answer to a request in one of its peer's own.
 
-    The peer waits for the answer, and what it says may be just what a text to the same contact waits for.
+    The peer waits for the answer, and what it says may be just what a text to the same contact waits for. So may what the
+    user says to the proxy about him, which therefore stands in the proxy's line.
     """
+    if found.kind is Kind.PROXY:
+        return PROXY
     answer = stanza.kind == "iq" and stanza.type in {"result", "error"}
     return found.to if answer and found.to is not None else contact

@@ -20,6 +20,7 @@ from e2eproxy.proxy.classify import classify
 from e2eproxy.proxy.holding import NO_ROOM, Direction
 from e2eproxy.proxy.ids import Pair
 from e2eproxy.proxy.kinds import KINDS, METHOD_KINDS, Kind, Setting
+from e2eproxy.proxy.literal import literal
 from e2eproxy.proxy.notes import Leaves, Waits
 from e2eproxy.proxy.on_its_way import Outgoing, line_of
 from e2eproxy.proxy.outer import MOST_BYTES, bare_answer, bare_refusal, new_id, protected, with_offer
@@ -106,11 +107,13 @@ class OutgoingStanzas:
         """Take a stanza of the client; return it if it leaves as it came and at once, else None."""
         scene = self._scene()
         try:
-            tree = stanza.tree
+            meant = literal(stanza)
+            tree = stanza.tree if meant is None else meant.tree
         except BadElement as error:
             self._ways.to_client(bare_refusal(stanza, str(error)))
             return None
-        found = classify(tree, scene, self._ids(prepared(stanza.to) or scene.own))
+        stanza = meant or stanza
+        found = classify(tree, scene, self._ids(prepared(stanza.to) or scene.own), literal=meant is not None)
         contact = (found.to or scene.own).bare
         answers = self._desk.opened.answered_by(contact, tree) if KINDS[found.kind].answer else None
         item = Outgoing(Ref(uuid4().hex), stanza, found, contact, line_of(stanza, found, contact), answers)

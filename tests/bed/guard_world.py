@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from bed.memory_session import DOMAIN, MemoryTransport, MemoryUpstream
 from bed.quick_store import QuickStore
+from bed.steering import steering
 from e2eproxy.errors import LocalError
 from e2eproxy.methods import events
 from e2eproxy.proxy import sticky
@@ -182,6 +183,7 @@ class Side:
             self.methods,
             wall=self.world.clock.seconds,
             random=random.Random(f"{self.jid} {self.generation}").randbytes,
+            steering=steering(self.world.clock),
         )
         self.guards._bug = self.bugs.append
         connector = SimpleNamespace(connect=self._connect)
