@@ -25,8 +25,8 @@ _TYPES: Final = frozenset(("chat", "normal", "headline", "groupchat"))
 _NAME: Final = PROXY.domain.partition(".")[0]
 _QUESTION_MARK, _EXCLAMATION_MARK = b"?!"
 # An expression that begins with a fixed character is faster than "in" is.
-# What an element, a comment or the like cuts in two counts as well.
-_command: Final = re.compile(rb"/(?:[eE](?:2[eE]|2?<)|<)").search
+# What an element, a comment or the like cuts in two counts as well; in this form the expression is the fastest.
+_command: Final = re.compile(rb"/[eE<](?:(?<=<)|[2<])").search
 _reference: Final = re.compile(rb"&#").search
 
 #: What a client's stanza may hold that has to be looked at: an envelope of its own encryption, addresses of many.
