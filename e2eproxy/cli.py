@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from e2eproxy.control.cli import commands
 from e2eproxy.options import OPTIONS, Option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -117,6 +119,16 @@ def evaluate(ctx: click.Context, arguments: tuple[str, ...]) -> None:
     from e2eproxy.evaluate.command import evaluate_command  # noqa: PLC0415  # all of the test bench
 
     ctx.exit(evaluate_command(arguments))
+
+
+def _control_socket(given: dict[str, object]) -> Path | None:
+    from e2eproxy.config import control_socket  # noqa: PLC0415 - `--help` need not wait for it
+
+    return control_socket(given)
+
+
+for _steering in commands(_control_socket):
+    cli.add_command(_steering)
 
 
 def main() -> None:

@@ -188,7 +188,7 @@ def test_a_form_belongs_to_the_stream_that_asked_for_it(world, romeo):
     assert condition(execute(world.sides[1], "clear", session, filled())) == ("bad-request", "bad-sessionid")
 
 
-def test_few_forms_lie_open_at_once_and_none_after_the_stream(world, romeo):
+def test_few_forms_lie_open_at_once_and_none_after_the_stream(romeo):
     sessions = [execute(romeo, "clear").get("sessionid") for _ in range(MOST_OPEN + 1)]
     assert condition(execute(romeo, "clear", sessions[0], filled())) == ("bad-request", "bad-sessionid")
     good = filled(contact="a@b", word="once")
