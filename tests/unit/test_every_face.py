@@ -64,7 +64,7 @@ REFUSED = [
 ONLY_CLI = {"export", "import", "reset"}
 ADVICE = re.compile(
     r"\b(say|write|log in|compare|the command|choose|ask|start|name|set this|is one of|list of some|shows|expor)\b",
-    re.I,
+    re.IGNORECASE,
 )
 
 
