@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import struct
 from typing import TYPE_CHECKING, Any, Final
 
 from e2eproxy.control import json_request
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 #: Seconds that the daemon may take to answer: an archive takes one.
 PATIENCE: Final = 30.0
+_TIME: Final = struct.Struct("@ll")
 #: Bytes of an answer.
 MOST_ANSWER: Final = 512 * 2**20
 
@@ -39,8 +41,10 @@ class _Connection(http.client.HTTPConnection):
     def connect(self) -> None:
         """Connect to the socket instead of a host."""
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(PATIENCE)
+        # With a timeout of Python's own, a queue that is full for a moment would be an error at once.
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIME.pack(int(PATIENCE), 0))
         self.sock.connect(str(self._path))
+        self.sock.settimeout(PATIENCE)
 
 
 def do(path: Path, request: Request, more: Mapping[str, object]) -> dict[str, Any]:
@@ -66,9 +70,9 @@ def _ask(path: Path, verb: str, where: str, body: bytes) -> dict[str, Any]:
             f"e2eproxy is not running (nobody serves {path}). Start it with `e2eproxy run`, or name the data directory of the "
             "one that runs with --data."
         ) from None
-    except PermissionError:
+    except (PermissionError, BrokenPipeError):  # its files keep others out, or the daemon hangs up on them
         raise LocalError(f"{path} is not yours: run this as the user that e2eproxy runs as.") from None
-    except TimeoutError:
+    except (TimeoutError, BlockingIOError):
         raise LocalError(f"The daemon did not answer within {PATIENCE:.0f} s; its log may say why.") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise LocalError(f"{path} gives no answer of e2eproxy: {error}. Is another program there?") from None

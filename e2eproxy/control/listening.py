@@ -65,7 +65,10 @@ class _Request(Request):
             super().handleContentChunk(data)  # type: ignore[no-untyped-call] # Twisted's
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:  # noqa: N802 - Twisted's name
-        """Do nothing with what was refused."""
+        """Do nothing with what was refused, nor with a path that is spelled as none of ours is."""
+        if b"%" in path or not path.isascii():
+            self._refused = True
+            say_no(self.channel, "404 Not Found", "not-found", "GET /v1/commands says what there is.")
         if not self._refused:
             super().requestReceived(command, path, version)  # type: ignore[no-untyped-call] # Twisted's
 
@@ -77,7 +80,6 @@ class _Request(Request):
 class _Channel(HTTPChannel):
     """A connection."""
 
-    requestFactory = _Request  # noqa: N815 - Twisted's name
     _refused = False
     _counted = False
     _log = Logger()
@@ -118,6 +120,7 @@ class _Site(Site):
     """Serves the routes; *open*: how many connections there are. What is asked is nobody's to log (law 8)."""
 
     protocol = _Channel  # type: ignore[assignment] # HTTP/2 is nothing for a Unix socket
+    requestFactory = _Request  # noqa: N815 - Twisted's name
     noisy = False
     open = 0
 
@@ -156,7 +159,9 @@ def listen(
     before = os.umask(0o177)
     try:
         _remove_stale(path)
-        port: IListeningPort = reactor.listenUNIX(str(path), site, mode=0o600, wantPID=False)
+        port: IListeningPort = reactor.listenUNIX(
+            str(path), site, mode=0o600, backlog=MOST_CONNECTIONS, wantPID=False
+        )
     except (OSError, CannotListenError) as error:
         cause = error.socketError if isinstance(error, CannotListenError) else error
         raise LocalError(_why(path, getattr(cause, "strerror", None) or str(cause))) from error

@@ -118,9 +118,11 @@ class Web:
 
 
 def _answer(request: IRequest, status: int, value: dict[str, Any]) -> bytes:
+    body = json.dumps(value).encode() + b"\n"
     request.setResponseCode(status)  # type: ignore[no-untyped-call] # Twisted's
     request.setHeader(b"content-type", _JSON.encode())  # type: ignore[no-untyped-call] # Twisted's
-    return json.dumps(value).encode() + b"\n"
+    request.setHeader(b"content-length", b"%d" % len(body))  # type: ignore[no-untyped-call] # Twisted's
+    return body
 
 
 def _error(request: IRequest, status: int, kind: str, text: str) -> bytes:
