@@ -58,7 +58,7 @@ def _rows(table: Table) -> list[str]:
     first, *others = table.columns
     lines = []
     for row in table.rows:
-        told = [f"{name} {cell}" for name, cell in zip(others, row[1:], strict=True) if cell]
+        told = [f"{name} {cell}".lstrip() for name, cell in zip(others, row[1:], strict=True) if cell]
         lines.append(f"{row[0]}: {', '.join(told)}" if told else f"{first} {row[0]}")
     return lines
 
@@ -181,8 +181,8 @@ def _(answer: a.Asked) -> Page:
 
 @page.register
 def _(answer: a.Policy) -> Page:
-    rows = tuple((one.name, one.value, f"set for {one.scope}") for one in answer.settings)
-    parts: list[str | Table] = [f"For {answer.contact} holds:", Table(("setting", "is", "since it is"), rows)]
+    rows = tuple((one.name, one.value, one.scope) for one in answer.settings)
+    parts: list[str | Table] = [f"For {answer.contact} holds:", Table(("setting", "is", "set for"), rows)]
     if answer.remembered:
         word = f"; your word lets text leave in clear: {answer.word}" if answer.word else ""
         parts.append(
