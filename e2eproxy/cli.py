@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from e2eproxy.control.cli import commands
 from e2eproxy.options import OPTIONS, Option
 
 if TYPE_CHECKING:
@@ -148,6 +149,16 @@ def demo(method: str | None, as_json: bool, svg: Path | None, speed: float, no_w
 
     wanted = Wanted(method=method, json=as_json, svg=svg, speed=speed, wait=not no_wait, began=began)
     sys.exit(demo_command(wanted))
+
+
+def _control_socket(given: dict[str, object]) -> Path | None:
+    from e2eproxy.config import control_socket  # noqa: PLC0415 - `--help` need not wait for it
+
+    return control_socket(given)
+
+
+for _steering in commands(_control_socket):
+    cli.add_command(_steering)
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import evolve, field, frozen
 
 from e2eproxy.errors import LocalError
-from e2eproxy.options import FILE_OPTIONS, OPTIONS, Option, file_type
+from e2eproxy.options import DEFAULT_CONTROL, FILE_OPTIONS, OPTIONS, Option, file_type
 from e2eproxy.toml_lines import key_lines
 from e2eproxy.trust.location import has_password, without_password
 from e2eproxy.values import OptionError, loopback_host, reason, shown
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 DEFAULT = "default"
 """The origin of a value that neither the command line nor the file gave."""
 
-FIXED: Final = ("data", "store", "key")
+FIXED: Final = ("data", "control", "store", "key")
 """What cannot change while the daemon runs."""
 
 _AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$| \(at end of document\)$")
@@ -49,7 +49,7 @@ class ConfigError(LocalError):
 class Settings:
     """What the daemon runs with.
 
-    *listen* are endpoint strings, *data* an absolute directory, *max_clients* a count and *max_stanza_bytes* bytes;
+    *listen* are endpoint strings, *data* an absolute directory, *control* the path of a socket (None: there is none), *max_clients* a count and *max_stanza_bytes* bytes;
     *origins* tells for each key where its value came from: "default", "--listen", "/etc/e2eproxy.toml:3: listen".
 
     *store* is a URL, None for the SQLite file in *data*; it may hold a password. *policy*, *trust*, *methods* (names, the
@@ -59,6 +59,7 @@ class Settings:
     listen: tuple[str, ...]
     upstream: UpstreamSettings
     data: Path
+    control: Path | None
     store: str | None = field(repr=lambda url: repr(url and without_password(url)))
     key: KeyChoice
     policy: str
@@ -119,6 +120,37 @@ def load(
     if problems:
         raise ConfigError(problems)
     return _settings(values)
+
+
+def control_socket(
+    given: Mapping[str, object], environ: Mapping[str, str] | None = None, base: Path | None = None
+) -> Path | None:
+    """Where a daemon with the options *given* has its control socket, None if nowhere; reads the file, loads nothing.
+
+    Raises ConfigError if that cannot be told.
+    """
+    environ = os.environ if environ is None else environ
+    problems: list[str] = []
+    chosen = _from_command_line(given, base or Path.cwd(), problems)
+    path = config_file(chosen.get("config"), environ)
+    values = {option.key: _Given(option.default, DEFAULT) for option in OPTIONS}
+    if path is not None:
+        values |= _from_file(path, [])  # what is wrong with the rest of it is told by `config check`
+    values |= chosen
+    try:
+        if values["data"].value is None:
+            values["data"] = _Given(default_data(environ), DEFAULT)
+    except LocalError as error:
+        problems.append(f"--data: {error}")
+    if problems:
+        raise ConfigError(problems)
+    return _control(values)
+
+
+def _control(values: Mapping[str, _Given]) -> Path | None:
+    data: Path = values["data"].value
+    chosen: Path | None = values["control"].value
+    return data / DEFAULT_CONTROL if values["control"].where == DEFAULT else chosen
 
 
 def config_file(chosen: _Given | None, environ: Mapping[str, str]) -> Path | None:
@@ -306,6 +338,7 @@ def _settings(values: Mapping[str, _Given]) -> Settings:
             pin_only=values["pin_only"].value,
         ),
         data=values["data"].value,
+        control=_control(values),
         store=values["store"].value,
         key=values["key"].value,
         policy=values["policy"].value,
@@ -335,6 +368,7 @@ def effective(settings: Settings) -> list[str]:
         "pin": [pin.hex() for pin in upstream.pins] or None,
         "pin_only": upstream.pin_only,
         "data": str(settings.data),
+        "control": "none" if settings.control is None else str(settings.control),
         "store": settings.store and without_password(settings.store),
         "key": str(settings.key),
         "policy": settings.policy,

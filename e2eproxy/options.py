@@ -32,6 +32,9 @@ TRUST: Final = ("verified", "tofu", "blind")
 METHODS: Final = ("miller-e2e", "otr")
 SYSTEMS: Final = ("otr", "omemo", "omemo-legacy", "ox", "xep-0027", "miller-e2e", "rfc3923")
 
+DEFAULT_CONTROL: Final = "control.sock"
+"""The name of the control socket in the data directory."""
+
 MOST_STANZA_BYTES = 16 * 2**20
 MOST_CLIENTS = 1_000_000
 
@@ -137,6 +140,16 @@ OPTIONS: tuple[Option, ...] = (
         "DIR",
         "a directory that can be written to",
         "Where the daemon keeps what it must remember; created with access for its user alone.",
+    ),
+    Option(
+        "control",
+        "place",
+        values.control,
+        DEFAULT_CONTROL,
+        f"{DEFAULT_CONTROL} in the data directory",
+        "PATH|none",
+        "a path of at most 107 bytes, or none",
+        "The Unix socket by which `e2eproxy status` and the other commands reach the daemon; for its user alone.",
     ),
     Option(
         "store",

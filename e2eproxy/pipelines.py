@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
+from e2eproxy.control.assembly import Control
 from e2eproxy.methods.registry import load
 from e2eproxy.proxy.guards import Guards
 from e2eproxy.proxy.rules import METHODS, SPEAKS, WHEN, WHOM
 from e2eproxy.proxy.stored_rules import StoredRules
 from e2eproxy.store_setup import open_store
 from e2eproxy.trust.writer import Writer
+from e2eproxy.version import version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from twisted.internet.defer import Deferred
@@ -35,7 +39,10 @@ _log = Logger()
 
 
 class Pipelines:
-    """*built_in* are methods that come with the program, beside those that are installed. Raises LocalError."""
+    """*built_in* are methods that come with the program, beside those that are installed; *clients* counts those there are.
+
+    Raises LocalError.
+    """
 
     def __init__(
         self,
@@ -45,6 +52,7 @@ class Pipelines:
         *,
         ask: Ask | None,
         built_in: Sequence[Method] = (),
+        clients: Callable[[], int] = lambda: 0,
     ) -> None:
         store = open_store(settings, data, os.environ, ask=ask)
         if store.complaint is not None:
@@ -56,6 +64,13 @@ class Pipelines:
         registry = load(built_in=built_in)
         for broken in registry.broken:
             _log.error("the plug-in {name} is left out: {why}", name=broken.name, why=broken.why)
+        self.control = Control(
+            version=version(),
+            wall=time.time,
+            random=os.urandom,
+            in_thread=partial(deferToThreadPool, reactor, reactor.getThreadPool()),
+            clients=clients,
+        )
         self.guards = Guards(
             reactor,
             self._writer,
@@ -63,6 +78,7 @@ class Pipelines:
             tuple(registry.methods.values()),
             wall=time.time,
             random=os.urandom,
+            steering=self.control.steering,
         )
 
     def start(self) -> None:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IListeningPort
     from twisted.python.components import Componentized
 
     from e2eproxy.methods.door import Method
@@ -82,6 +83,7 @@ class Daemon(Service):
         self._listener: ClientListener | None = None
         self._ports: Ports | None = None
         self._watchdog: LoopingCall | None = None
+        self._control: IListeningPort | None = None
 
     def startService(self) -> None:  # noqa: N802  # Twisted's name
         """Take the data directory and open all listeners; raises LocalError with nothing left open or locked."""
@@ -92,7 +94,12 @@ class Daemon(Service):
         self._data = DataDirectory(settings.data)
         try:
             self._pipelines = pipelines = Pipelines(
-                self._reactor, settings, self._data.path, ask=self._ask, built_in=self._built_in
+                self._reactor,
+                settings,
+                self._data.path,
+                ask=self._ask,
+                built_in=self._built_in,
+                clients=self._clients,
             )
             self._listener = ClientListener(
                 self._reactor,
@@ -101,6 +108,7 @@ class Daemon(Service):
                 max_stanza_bytes=settings.max_stanza_bytes,
                 make_pipeline=pipelines.guards,
             )
+            self._control = self._open_control(pipelines)
             self._ports = Ports(self._reactor, self._listener)
             opened = self._ports.open(settings.listen, ipv6_optional=settings.listen_by_default)
         except BaseException:
@@ -110,15 +118,24 @@ class Daemon(Service):
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's
         self._reactor.callWhenRunning(self._running, opened.warnings)
 
+    def _open_control(self, pipelines: Pipelines) -> IListeningPort | None:
+        """Let the commands of the command line in; nothing of HTTP is loaded if nobody wants it."""
+        if self.settings.control is None:
+            return None
+        from e2eproxy.control.listening import listen  # noqa: PLC0415 - loads Klein
+
+        return listen(self._reactor, self.settings.control, pipelines.control.api)
+
     def stopService(self) -> Deferred[None]:  # noqa: N802  # Twisted's name
         """Stop listening, take leave of all clients, give the data directory back."""
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's
         self._notifier.send(STOPPING=1, STATUS="Taking leave of the clients")
         if self._watchdog is not None and self._watchdog.running:
             self._watchdog.stop()
-        waiting = (
-            [] if self._ports is None else [closing for closing in self._ports.close() if closing is not None]
-        )
+        closings = [] if self._ports is None else self._ports.close()
+        if self._control is not None:
+            closings.append(self._control.stopListening())
+        waiting = [closing for closing in closings if closing is not None]
         if self._listener is not None:
             waiting.append(self._listener.close("The proxy on this machine is shutting down."))
         done = DeferredList(waiting, consumeErrors=True).addCallback(self._stopped)
@@ -140,6 +157,8 @@ class Daemon(Service):
 
     def _give_back(self) -> None:
         """The start failed: leave nothing open or locked."""
+        if self._control is not None:
+            self._control.stopListening()
         if self._pipelines is not None:
             self._pipelines.abandon()
         if self._data is not None:
@@ -169,8 +188,11 @@ class Daemon(Service):
     def _alive(self) -> None:
         self._notifier.send(WATCHDOG=1, STATUS=self._status())
 
+    def _clients(self) -> int:
+        return 0 if self._listener is None else self._listener.clients
+
     def _status(self) -> str:
-        clients = 0 if self._listener is None else self._listener.clients
+        clients = self._clients()
         addresses = [] if self._ports is None else self._ports.addresses
         return f"{clients} clients; listening on {', '.join(addresses)}"
 
@@ -257,6 +279,8 @@ class Daemon(Service):
                 limit=self._descriptors.now,
                 before=self._descriptors.before,
             )
+        if self._control is not None:
+            _log.info("the control socket is {path}", path=str(self.settings.control))
         for address in [] if self._ports is None else self._ports.addresses:
             _log.info("listening on {address}", address=address)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2eproxy.endpoints import EndpointError, is_loopback, read_endpoint
@@ -17,7 +18,6 @@ from e2eproxy.trust import location
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 DIGEST_BYTES = 32
 """Length of a SHA-256 digest."""
@@ -130,6 +130,18 @@ def store(text: str, base: Path) -> str:
         return location.normal(text, base)
     except location.LocationError as error:
         raise OptionError(str(error)) from None
+
+
+def control(text: str, base: Path) -> Path | None:
+    """Where the control socket is, counted from *base*; None for "none"."""
+    if text == "none":
+        return None
+    if not text:
+        raise OptionError("the path is empty; write none for no socket")
+    try:
+        return any_path(base / Path(text).expanduser())
+    except RuntimeError as error:
+        raise OptionError(f"{shown(text)}: there is no such home directory") from error
 
 
 def number(least: int, most: int) -> Callable[[int], int]:

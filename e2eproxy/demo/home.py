@@ -6,13 +6,13 @@ sockets, time and the store's thread are others: bytes go by cables in memory, a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
+from e2eproxy.control.assembly import Control
 from e2eproxy.demo.client import Client
 from e2eproxy.errors import LocalError
-from e2eproxy.methods.effects import Verified
 from e2eproxy.proxy.guards import Guards
 from e2eproxy.proxy.listener import ClientListener
 from e2eproxy.proxy.rules import METHODS, WHEN, WHOM
@@ -20,6 +20,7 @@ from e2eproxy.proxy.stored_rules import StoredRules
 from e2eproxy.trust.key_sources import KeyFile
 from e2eproxy.trust.store import open_store
 from e2eproxy.trust.writer import Writer
+from e2eproxy.version import version
 from e2eproxy.xmpp.connect import Connector
 from e2eproxy.xmpp.upstream import Upstream
 
@@ -32,16 +33,22 @@ if TYPE_CHECKING:
     from e2eproxy.demo.server import Server
     from e2eproxy.demo.wire import End, Wires
     from e2eproxy.methods.door import Method
-    from e2eproxy.methods.events import TrustChanged
     from e2eproxy.proxy.desk import Desk
     from e2eproxy.proxy.guard import Guard
     from e2eproxy.proxy.pipeline import Ways
-    from e2eproxy.trust.values import Fingerprint, PeerKey
+    from e2eproxy.trust.values import PeerKey
     from e2eproxy.xmpp.jid import JID
     from e2eproxy.xmpp.stanza import Stanza
 
+T = TypeVar("T")
+
 #: What holds for both: nothing that they write may leave in clear.
 POLICY: Final = {WHEN: "require", WHOM: "tofu"}
+
+
+def _now(function: Callable[[], T]) -> Deferred[T]:
+    """Call a slow function here: nobody else has to wait for it."""
+    return maybeDeferred(function)
 
 
 class AtOnce:
@@ -114,7 +121,22 @@ class Home:
         self._writer = Writer(open_store(folder, KeyFile(folder / "store.key")), thread, thread.back)
         self._writer.start()
         rules = StoredRules(self._writer.book, {**POLICY, METHODS: self._method})
-        self._guards = Guards(clock, self._writer, rules, [method], wall=clock.seconds, random=random)
+        control = Control(
+            version=version(),
+            wall=clock.seconds,
+            random=random,
+            in_thread=_now,
+            clients=lambda: 1,
+        )
+        self._guards = Guards(
+            clock,
+            self._writer,
+            rules,
+            [method],
+            wall=clock.seconds,
+            random=random,
+            steering=control.steering,
+        )
         self._listener = ClientListener(clock, CableConnector(wires, server), make_pipeline=self._made)
         self.client = Client(jid, password, method.traits.features, shown)
 
@@ -141,18 +163,6 @@ class Home:
     def keys(self, contact: JID) -> tuple[PeerKey, ...]:
         """Return the keys of the bare JID *contact*, or of our own account, that the store has."""
         return self._desk.cabinet.keys(contact)
-
-    def verified(self, contact: JID, fingerprint: Fingerprint) -> None:
-        """Store that the person compared *fingerprint* with *contact* and found it to be the same."""
-        desk = self._desk
-        found = Verified(contact=contact.bare, fingerprint=fingerprint, how="fingerprint", holds=True)
-
-        def told(changes: list[TrustChanged]) -> None:
-            for change in changes:
-                desk.tell_all(change)
-
-        desk.cabinet.commit(self._method, (found,), ()).addCallback(told)
-        self._wires.run()
 
     def close(self) -> None:
         """Log out, and close the store."""

@@ -227,10 +227,11 @@ class Cabinet:
             mine = Decision.UNDECIDED if others else Decision.TOFU
         return key_rules.usable(whom, mine, others)
 
-    def decide(self, contact: JID, fingerprint: Fingerprint, decision: Decision) -> Deferred[TrustChanged]:
-        """Set what the user thinks of a key; fires with the event for its method."""
-        how = "user" if decision is Decision.ACCEPTED else None
-        at = self._clock() if decision is Decision.ACCEPTED else None
+    def decide(
+        self, contact: JID, fingerprint: Fingerprint, decision: Decision, how: str | None = None
+    ) -> Deferred[TrustChanged]:
+        """Set what the user thinks of a key, and *how* it was checked; fires with the event for its method."""
+        at = None if how is None else self._clock()
         done = self.writer.run(
             lambda work: work.peer_keys.decide(
                 self._name, str(contact.bare), fingerprint, decision, how=how, at=at

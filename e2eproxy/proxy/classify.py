@@ -70,8 +70,8 @@ class Classified:
     encrypted: Encrypted | None = field(default=None, repr=False)
 
 
-def classify(tree: Node, scene: Scene, ids: Ids = NO_IDS) -> Classified:
-    """Return what *tree*, a stanza from the client, is."""
+def classify(tree: Node, scene: Scene, ids: Ids = NO_IDS, *, literal: bool = False) -> Classified:
+    """Return what *tree*, a stanza from the client, is; *literal*: a text that looks like a command is none."""
     if tree.name not in names.STANZAS:
         return Classified(kind=Kind.UNKNOWN)
     try:
@@ -90,7 +90,13 @@ def classify(tree: Node, scene: Scene, ids: Ids = NO_IDS) -> Classified:
     if encrypted is not None:
         return Classified(kind=Kind.ENCRYPTED, to=to, contact=contact, encrypted=encrypted)
     ask = {names.MESSAGE: _message, names.PRESENCE: _presence, names.IQ: _iq}[tree.name]
-    return Classified(kind=ask(tree, to, scene, ids), to=to, contact=contact)
+    said = not literal and _is_said_to_proxy(tree)
+    return Classified(kind=Kind.PROXY if said else ask(tree, to, scene, ids), to=to, contact=contact)
+
+
+def _is_said_to_proxy(tree: Node) -> bool:
+    answerable = tree.name == names.MESSAGE and tree.attributes.get("type") != "error"
+    return answerable and command(tree) is not None
 
 
 def command(tree: Node) -> str | None:
@@ -112,8 +118,6 @@ def _message(tree: Node, to: JID | None, scene: Scene, ids: Ids) -> Kind:  # noq
     what = tree.attributes.get("type")
     if what == "error":
         return Kind.ERROR
-    if command(tree) is not None:
-        return Kind.PROXY
     if what == "groupchat":
         return Kind.GROUP_CHAT
     if any(names.split_name(child.name)[0] in payloads.TRANSFER for child in tree.children):

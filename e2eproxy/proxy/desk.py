@@ -22,8 +22,10 @@ from e2eproxy.proxy.cabinet import TWICE_WITHIN
 from e2eproxy.proxy.ids import OpenedStanzas, Pairs, SeenIds
 from e2eproxy.proxy.lane import Lane
 from e2eproxy.proxy.policy import Reach
+from e2eproxy.proxy.rules import resolve
 from e2eproxy.proxy.suggestion import Suggestion
 from e2eproxy.trust.values import Decision, PolicyRow, RosterChange, StickyContact, StoredRoster
+from e2eproxy.xmpp.jid import JID
 from e2eproxy.xmpp.roster import Snapshot
 
 if TYPE_CHECKING:
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
     from e2eproxy.proxy.rules import Resolved, Rules
     from e2eproxy.trust.transaction import Loaded, Transaction
     from e2eproxy.trust.values import Fingerprint, SentId
-    from e2eproxy.xmpp.jid import JID
     from e2eproxy.xmpp.roster import Change, Subscription
     from e2eproxy.xmpp.stanza import Stanza
 
@@ -233,6 +234,22 @@ class Desk:
                 del self._contacts[change.peer.bare]
         else:
             known.sessions[method, change.peer] = change
+
+    def sessions(self, contact: JID | None = None) -> list[tuple[str, e.SessionChanged]]:
+        """Return the sessions with the bare JID *contact* (None: with all) as (method, how it is)."""
+        asked = [contact.bare] if contact is not None else list(self._contacts)
+        known = [self._contacts[one] for one in asked if one in self._contacts]
+        return [(method, change) for one in known for (method, _), change in one.sessions.items()]
+
+    def contacts(self) -> list[JID]:
+        """Return the bare JIDs of whom anything is known: of now, and of what is stored."""
+        stored = self.cabinet.writer.book.contacts(self._name)
+        found = {*self._contacts, *map(JID.parse, stored)} - {self.account}
+        return sorted(found, key=str)
+
+    def holds(self, contact: JID | None) -> Resolved:
+        """Return what policy holds for *contact*, None for the account itself."""
+        return resolve(self._rules, self.account, contact)
 
     def peer_of(self, method: str, contact: JID) -> JID:
         """Return with whom of *contact* the method has a session, *contact* itself if with nobody."""

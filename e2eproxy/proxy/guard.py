@@ -9,6 +9,7 @@ one, it can rely on the earlier.
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
@@ -30,7 +31,6 @@ from e2eproxy.proxy.pipeline import NO_CARE, Care, Kept
 from e2eproxy.proxy.questions import Questions
 from e2eproxy.proxy.rooms import Rooms
 from e2eproxy.proxy.sightings import Sightings
-from e2eproxy.proxy.steering import steer
 from e2eproxy.proxy.unacknowledged import Unacknowledged
 from e2eproxy.xmpp import names
 from e2eproxy.xmpp.archive_queries import ArchiveQueries
@@ -103,7 +103,7 @@ class Guard:
         self.own = own = JID.parse(account.full_jid)
         self._queries = ArchiveQueries(own.bare)
         self._questions = Questions(own, self._clock, self._send)
-        self._notices = Notices(own, self._ways, self._clock)
+        self._notices = Notices(own, self._ways, self._clock, partial(self._guards.heard, own.bare))
         self._errands = Errands(own, self._questions, self._send, self.tell)
         self._sightings = Sightings(
             own,
@@ -253,6 +253,7 @@ class Guard:
                 self._in.overdue(held.item, "the connection ended")
         self._out = self._in = None
         self._guards.leave(self.own, self)
+        self._guards.steering.left(self.own)
 
     def _give_back_waiting(self) -> None:
         for _, _, held in self._out_lines.empty():
@@ -355,11 +356,9 @@ class Guard:
         speaks = () if self.desk is None else self.desk.speaks
         return Scene(own=self.own, rooms=self._rooms.jids, proxy=PROXY, speaks=speaks)
 
-    def _take_command(self, item: Outgoing) -> bytes | None:
+    def _take_command(self, item: Outgoing) -> None:
         """Do what the user told the proxy, and answer; never silently."""
-        if self.desk is None:
-            return None
-        return steer(item.stanza, item.contact, self.desk, self.tell, own=self.own, proxy=PROXY)
+        self._guards.steering.take(item.stanza, item.contact, self)
 
     def _came(self, peer: JID) -> None:
         if self._out is not None:
@@ -486,3 +485,19 @@ class Guard:
         """Tell the user something, from the proxy's own address."""
         if not self._closed:
             self._notices.tell(text)
+
+    def answer(self, text: str) -> None:
+        """Show the user what answers his own words to the proxy."""
+        if not self._closed:
+            self._notices.answer(text)
+
+    def reply(self, raw: bytes) -> None:
+        """Send the client a stanza of the proxy's own."""
+        if not self._closed:
+            self._ways.to_client(raw)
+
+    @property
+    def waiting(self) -> int:
+        """How many stanzas wait here, in either direction, but for words to the proxy."""
+        out = sum(len(line.held) for (_, jid), line in self._out_lines.by_contact.items() if jid != PROXY)
+        return out + len(self._in_lines) + len(self._intake)

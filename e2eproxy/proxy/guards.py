@@ -20,6 +20,7 @@ from e2eproxy.methods.harness import Bug, Harness
 from e2eproxy.proxy.cabinet import TWICE_WITHIN, Cabinet, purge
 from e2eproxy.proxy.desk import Desk, Equipped
 from e2eproxy.proxy.guard import Guard
+from e2eproxy.proxy.history import Histories, Told
 from e2eproxy.proxy.rules import client_speaks
 from e2eproxy.trust.values import Decision
 from e2eproxy.xmpp.jid import JID
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from e2eproxy.proxy.notes import Note
     from e2eproxy.proxy.pipeline import Ways
     from e2eproxy.proxy.rules import Rules
+    from e2eproxy.proxy.steering import Steering
     from e2eproxy.trust.transaction import Loaded
     from e2eproxy.trust.values import KeySeen
     from e2eproxy.trust.writer import Writer
@@ -59,7 +61,8 @@ class _Open:
 class Guards:
     """Makes the guards of all streams.
 
-    *methods* are those an account is equipped with; *wall* gives seconds since 1970, *random* secret bytes.
+    *methods* are those an account is equipped with; *wall* gives seconds since 1970, *random* secret bytes. *steering* makes
+    what takes the users' words to the proxy.
     """
 
     _log = Logger()
@@ -73,6 +76,7 @@ class Guards:
         *,
         wall: Callable[[], float],
         random: Callable[[int], bytes],
+        steering: Callable[[Guards], Steering],
         settings: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self.clock = clock
@@ -86,6 +90,8 @@ class Guards:
         self._guards: dict[JID, Guard] = {}
         self._timers: dict[tuple[JID, str, str], IDelayedCall] = {}
         self._purging: IDelayedCall | None = None
+        self.histories = Histories()
+        self.steering = steering(self)
 
     def start(self) -> None:
         """Begin to remove, from time to time, what has been kept long enough."""
@@ -200,6 +206,46 @@ class Guards:
         """Return the guards of the account's streams."""
         return [guard for jid, guard in self._guards.items() if jid.bare == account]
 
+    def heard(self, account: JID, text: str) -> None:
+        """Take note that *account* was told *text*."""
+        self.histories.add(account, Told(self._wall(), text))
+
+    # -- for those who steer -------------------------------------------------------------------------------------------
+
+    @property
+    def accounts(self) -> tuple[JID, ...]:
+        """The accounts that are open."""
+        return tuple(self._open)
+
+    @property
+    def methods(self) -> Sequence[Method]:
+        """All methods there are."""
+        return self._methods
+
+    @property
+    def writer(self) -> Writer:
+        """The one that changes the store."""
+        return self._writer
+
+    def desk(self, account: JID) -> tuple[Desk | None, str]:
+        """Return the desk of *account*, None if it is not open or being opened, and why nothing of it can leave."""
+        known = self._open.get(account)
+        if known is None or known.waiting is not None:
+            return None, ""
+        return known.desk, known.why_not
+
+    def let_go(self, account: JID) -> bool:
+        """Close *account* now if no stream of it is there; return whether it is closed."""
+        known = self._open.get(account)
+        if known is None:
+            return True
+        if known.waiting is not None or self.of(account):
+            return False
+        if known.closing is not None:
+            known.closing.cancel()
+        self._close(account)
+        return True
+
     def _close(self, account: JID) -> None:
         known = self._open.pop(account)
         for key in [key for key in self._timers if key[0] == account]:
@@ -290,7 +336,7 @@ class Guards:
         else:
             text = (
                 f"A NEW KEY of {whom}: {name}. It is not used until you accept it"
-                f" (/e2e accept {name.text}), which you should only do after asking the person."
+                f" (/e2e trust {name.text}), which you should only do after asking the person."
             )
         self._tell(account, text)
 

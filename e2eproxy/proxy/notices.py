@@ -16,6 +16,8 @@ from e2eproxy.xmpp.jid import JID
 from e2eproxy.xmpp.stanza import build, element, escape_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IReactorTime
 
     from e2eproxy.proxy.pipeline import Ways
@@ -27,14 +29,17 @@ NOTICES_A_MINUTE: Final = 20
 
 
 class Notices:
-    """Those of the stream of *own*."""
+    """Those of the stream of *own*; *heard* is told of each that was shown, but for answers."""
 
     _log = Logger()
 
-    def __init__(self, own: JID, ways: Ways, clock: IReactorTime) -> None:
+    def __init__(
+        self, own: JID, ways: Ways, clock: IReactorTime, heard: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._own = own
         self._ways = ways
         self._clock = clock
+        self._heard = heard
         self._told: deque[float] = deque()
         self._forged = 0
 
@@ -48,6 +53,11 @@ class Notices:
             return
         if counted:
             self._told.append(now)
+        self._heard(text)
+        self.answer(text)
+
+    def answer(self, text: str) -> None:
+        """Show the user what he asked for: that is no notice, and neither counted nor remembered."""
         body = element("body", {"xmlns": names.CLIENT}, escape_text(text).encode())
         attributes = {"from": str(PROXY), "to": str(self._own), "type": "chat", "id": uuid4().hex}
         self._ways.to_client(build("message", attributes, body))

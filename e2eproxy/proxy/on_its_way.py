@@ -6,8 +6,13 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from e2eproxy.proxy.kinds import Kind
+from e2eproxy.proxy.notices import PROXY
+from e2eproxy.trust.values import HeldStanza
+
 if TYPE_CHECKING:
     from e2eproxy.methods.events import Ref
+    from e2eproxy.proxy.cabinet import Cabinet
     from e2eproxy.proxy.classify import Classified
     from e2eproxy.proxy.ids import Opened
     from e2eproxy.proxy.lane import Lane
@@ -42,11 +47,24 @@ class Outgoing:
     #: Why it cannot leave although a method made something: condition and text.
     fault: tuple[str, str] | None = None
 
+    def to_be_held(self, cabinet: Cabinet) -> HeldStanza:
+        """Return what *cabinet* keeps while it waits."""
+        return HeldStanza(
+            account=str(cabinet.account),
+            contact=str(self.contact),
+            reference=self.ref,
+            stanza=self.stanza.standalone(),
+            held_at=cabinet.now(),
+        )
+
 
 def line_of(stanza: Stanza, found: Classified, contact: JID) -> JID:
     """Return in which line *stanza* waits: that of its contact; an answer to a request in one of its peer's own.
 
-    The peer waits for the answer, and what it says may be just what a text to the same contact waits for.
+    The peer waits for the answer, and what it says may be just what a text to the same contact waits for. So may what the
+    user says to the proxy about him, which therefore stands in the proxy's line.
     """
+    if found.kind is Kind.PROXY:
+        return PROXY
     answer = stanza.kind == "iq" and stanza.type in {"result", "error"}
     return found.to if answer and found.to is not None else contact

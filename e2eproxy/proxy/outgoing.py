@@ -20,6 +20,7 @@ from e2eproxy.proxy.classify import classify
 from e2eproxy.proxy.holding import NO_ROOM, Direction
 from e2eproxy.proxy.ids import Pair
 from e2eproxy.proxy.kinds import KINDS, METHOD_KINDS, Kind, Setting
+from e2eproxy.proxy.literal import literal
 from e2eproxy.proxy.notes import Leaves, Waits
 from e2eproxy.proxy.on_its_way import Outgoing, line_of
 from e2eproxy.proxy.outer import MOST_BYTES, bare_answer, bare_refusal, new_id, protected, request, with_offer
@@ -29,7 +30,7 @@ from e2eproxy.proxy.refusals import refusal
 from e2eproxy.proxy.shapes import Ids
 from e2eproxy.proxy.trim import trimmed
 from e2eproxy.proxy.waits import Waits as DiscoveryWaits
-from e2eproxy.trust.values import HeldStanza, SentId
+from e2eproxy.trust.values import SentId
 from e2eproxy.xmpp.client_error import error_to_client
 from e2eproxy.xmpp.jid import prepared
 from e2eproxy.xmpp.spans import BadElement
@@ -57,7 +58,7 @@ class OutgoingStanzas:
 
     *now*: seconds, for waiting. *schedule(seconds, function)* calls back later. *scene* says what is known when a stanza
     is classified, *nodes* which disco nodes a contact announced. *safe* is called when nothing is ``exposed`` any more.
-    *taken* gets what is for the proxy itself and returns the answer, *wanted* is told to whom a text is about to go.
+    *taken* gets what is for the proxy itself, *wanted* is told to whom a text is about to go.
     *may_offer* says whether a contact may learn from a text in clear that we could encrypt: one that gets our presence.
     """
 
@@ -73,7 +74,7 @@ class OutgoingStanzas:
         now: Callable[[], float],
         schedule: Callable[[float, Callable[[], None]], None],
         safe: Callable[[], None],
-        taken: Callable[[Outgoing], bytes | None],
+        taken: Callable[[Outgoing], None],
         wanted: Callable[[JID], None],
         may_offer: Callable[[JID], bool],
     ) -> None:
@@ -106,11 +107,13 @@ class OutgoingStanzas:
         """Take a stanza of the client; return it if it leaves as it came and at once, else None."""
         scene = self._scene()
         try:
-            tree = stanza.tree
+            meant = literal(stanza)
+            tree = stanza.tree if meant is None else meant.tree
         except BadElement as error:
             self._ways.to_client(bare_refusal(stanza, str(error)))
             return None
-        found = classify(tree, scene, self._ids(prepared(stanza.to) or scene.own))
+        stanza = meant or stanza
+        found = classify(tree, scene, self._ids(prepared(stanza.to) or scene.own), literal=meant is not None)
         if found.encrypted is not None:
             self._desk.suggestion.spoke(found.encrypted.systems)
         contact = (found.to or scene.own).bare
@@ -136,18 +139,8 @@ class OutgoingStanzas:
     def _hold(self, item: Outgoing) -> None:
         """Store *item*, which has to wait."""
         item.held = True
-        noting = self._desk.cabinet.note(Waits(held=self._as_held(item)))
+        noting = self._desk.cabinet.note(Waits(held=item.to_be_held(self._desk.cabinet)))
         noting.addCallbacks(lambda _: self._is_safe(item), lambda _: self._not_stored(item))
-
-    def _as_held(self, item: Outgoing) -> HeldStanza:
-        cabinet = self._desk.cabinet
-        return HeldStanza(
-            account=str(cabinet.account),
-            contact=str(item.contact),
-            reference=item.ref,
-            stanza=item.stanza.standalone(),
-            held_at=cabinet.now(),
-        )
 
     def _not_stored(self, item: Outgoing) -> None:
         """Give back a stanza that has to wait and cannot be stored, unless a method has it: that will fail as well."""
@@ -245,7 +238,8 @@ class OutgoingStanzas:
             case Outcome.TRIM | Outcome.BARE:
                 self._reduced(item, ruling)
             case Outcome.TAKE:
-                self._finish(item, self._taken(item))
+                self._taken(item)
+                self._finish(item, None)
             case _:
                 self._refuse(item, ruling)
 
@@ -336,7 +330,7 @@ class OutgoingStanzas:
         if not waits or item.held:
             return ()
         item.held = True
-        return (Waits(held=self._as_held(item)),)
+        return (Waits(held=item.to_be_held(self._desk.cabinet)),)
 
     def _made(self, lane: Lane, item: Outgoing, carriers: Sequence[e.Send | e.Ask]) -> Sequence[Note]:
         traits = lane.harness.method.traits

@@ -28,7 +28,8 @@ _ADDRESSES: Final = 1_000
 _NAME: Final = PROXY.domain.partition(".")[0]
 _QUESTION_MARK, _EXCLAMATION_MARK = b"?!"
 # An expression that begins with a fixed character is faster than "in" is.
-_command: Final = re.compile(rb"/[eE]2[eE]").search
+# What an element, a comment or the like cuts in two counts as well; in this form the expression is the fastest.
+_command: Final = re.compile(rb"/[eE<](?:(?<=<)|[2<])").search
 _reference: Final = re.compile(rb"&#").search
 
 #: What a client's stanza may hold that has to be looked at: an envelope of its own encryption, addresses of many.

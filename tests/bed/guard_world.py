@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from bed.memory_session import DOMAIN, MemoryTransport, MemoryUpstream
 from bed.quick_store import QuickStore
+from bed.steering import control
 from e2eproxy.errors import LocalError
 from e2eproxy.methods import events
 from e2eproxy.proxy import sticky
@@ -176,6 +177,7 @@ class Side:
         self.writer = Writer(self.disk, self.pool, lambda function, *given: function(*given))
         self.rules.stored = StoredRules(self.writer.book, {})
         self.generation += 1
+        self.control = control(self.world.clock)
         self.guards = Guards(
             self.time,
             self.writer,
@@ -183,6 +185,7 @@ class Side:
             self.methods,
             wall=self.world.clock.seconds,
             random=random.Random(f"{self.jid} {self.generation}").randbytes,
+            steering=self.control.steering,
         )
         self.guards._bug = self.bugs.append
         connector = SimpleNamespace(connect=self._connect)

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from bed.memory_session import DOMAIN, MemoryTransport, MemoryUpstream
+from bed.steering import steering
 from bed.stores import Place
 from e2eproxy.proxy.guards import Guards
 from e2eproxy.proxy.listener import ClientListener
@@ -70,6 +71,7 @@ class Side:
             [method],
             wall=world.clock.seconds,
             random=random.Random(name).randbytes,
+            steering=steering(world.clock),
         )
         connector = SimpleNamespace(connect=self._connect)
         self.listener = ClientListener(world.clock, connector, make_pipeline=guards)

@@ -350,7 +350,7 @@ def test_what_cannot_change_while_the_daemon_runs(environ: dict[str, str]):
         {"data": "/b", "store": "postgresql:///d", "key": "passphrase", "policy": "never", "trust": "blind"},
         environ,
     )
-    assert running.fixed_changes(wanted) == ("data", "store", "key")
+    assert running.fixed_changes(wanted) == ("data", "control", "store", "key")
     kept = wanted.with_fixed_of(running)
     assert running.fixed_changes(kept) == ()
     assert (kept.data, kept.store, kept.key) == (Path("/a"), None, KeyChoice("file"))

@@ -156,7 +156,7 @@ def test_the_proxys_own_address_cannot_be_taken_and_never_leaves(world):
     assert "all is well" not in "".join(juliet.texts + juliet.notices)
     assert len(juliet.notices) == 1
     before = len(world.seen)
-    romeo.say("e2eproxy.localhost", "status")
+    romeo.say("e2eproxy.localhost", "stautus")
     assert "no such command" in romeo.notices[-1]
     assert len(world.seen) == before
 

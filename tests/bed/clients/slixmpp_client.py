@@ -18,18 +18,25 @@ if TYPE_CHECKING:
     from bed.route import Route
     from bed.servers import Account
 
-SCRIPT = Path(__file__).with_name("slixmpp_script.py")
+SCRIPTS = Path(__file__).parent
 
 
 class SlixmppClient:
     """One bot; ``say`` is what it sends once it is online, as (account, text)."""
 
     client: ClassVar[str] = "slixmpp"
+    script: ClassVar[str] = "slixmpp_script.py"
 
     def __init__(
-        self, directory: Path, account: Account, route: Route, *, say: Sequence[tuple[Account, str]] = ()
+        self,
+        directory: Path,
+        account: Account,
+        route: Route,
+        *,
+        say: Sequence[tuple[Account, str]] = (),
+        **more: str,
     ) -> None:
-        """Start it; its output goes below *directory*."""
+        """Start it; its output goes below *directory*. *more* is told to its script as well."""
         self.account = account
         settings = {
             "jid": f"{account.jid}/slixmpp",
@@ -38,10 +45,11 @@ class SlixmppClient:
             "tls": route.client_tls,
             "ca_file": str(route.certificates.ca_file),
             "say": [[other.jid, text] for other, text in say],
+            **more,
         }
         inherited = {name: os.environ[name] for name in ("PATH", "VIRTUAL_ENV") if name in os.environ}
         self.child = Child(
-            [sys.executable, "-P", str(SCRIPT), json.dumps(settings)],
+            [sys.executable, str(SCRIPTS / self.script), json.dumps(settings)],
             log=directory / f"slixmpp-{account.user}.log",
             cwd=directory,
             environment={**inherited, "HOME": str(directory), "LANG": "C.UTF-8"},

@@ -1,0 +1,190 @@
+"""People steer the real daemon, on a real server: in a chat, by a client's menu of commands, and at the command line.
+
+Nothing of what is said to the proxy is ever seen by the server.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+from attrs import frozen
+from bed.clients.slixmpp_client import SlixmppClient
+from bed.polling import wait_until
+from bed.raw_client import CLIENT
+from bed.reference import ReferenceDaemon, Wiretap
+from bed.route import through, upstream_port
+from bed.scripted_client import PROXY, ScriptedClient
+
+from e2eproxy.testing.session_method import FEATURE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from bed.servers import Account
+    from bed.shared import SharedBed
+
+SECRET = "swordfish-9d1c"
+
+
+@frozen
+class Stage:
+    """A daemon before a server, and what it says to it."""
+
+    daemon: ReferenceDaemon
+    tap: Wiretap
+    server: object
+    accounts: tuple[Account, Account]
+
+    @property
+    def data(self) -> Path:
+        """Its data directory."""
+        return self.daemon.directory / "data"
+
+    def say(self, *words: str, status: int = 0, json_wanted: bool = False) -> str:
+        """Run ``e2eproxy`` with *words*; return what it wrote."""
+        more = ["--json"] if json_wanted else []
+        done = subprocess.run(
+            [sys.executable, "-m", "e2eproxy", *words, *more, "--data", str(self.data)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "LANG": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            timeout=60,
+        )
+        assert done.returncode == status, done.stderr
+        return done.stdout if status == 0 else done.stderr
+
+
+@pytest.fixture
+def stage(bed: SharedBed, server_kind: str) -> Iterator[Stage]:
+    """A daemon that prefers encryption."""
+    if bed.through == "direct":
+        pytest.skip("without a daemon there is nothing to steer")
+    server = bed.server(server_kind)
+    with ExitStack() as stack:
+        tap = stack.enter_context(Wiretap(upstream_port(server, "none")))
+        daemon = stack.enter_context(ReferenceDaemon(server.certificates, tap.port, policy="prefer"))
+        yield Stage(daemon, tap, server, server.pair_of())
+
+
+@pytest.fixture
+def pair(stage: Stage) -> Iterator[tuple[ScriptedClient, ScriptedClient]]:
+    """Romeo and Juliet, friends, online."""
+    with ExitStack() as stack:
+        clients = tuple(
+            stack.enter_context(
+                ScriptedClient(through(stage.daemon, stage.server), account, "home", announces=[FEATURE])
+            )
+            for account in stage.accounts
+        )
+        for client in clients:
+            client.available()
+        for client, other in (clients, reversed(clients)):
+            client.wait(
+                lambda one, other=other: one.get("from") == other.jid and one.tag == f"{CLIENT}presence",
+                f"presence of {other.jid}",
+            )
+        yield clients
+
+
+def answer_to(client: ScriptedClient, to: str, line: str) -> str:
+    """What the proxy answers to *line*, said in the chat with *to*."""
+    before = len(client.notices())
+    client.write(to, line)
+    wait_until(lambda: len(client.notices()) > before, f"an answer to {line}", instead=client.shown)
+    return client.notices()[-1]
+
+
+def test_a_user_steers_from_the_chat_and_the_administrator_sees_it(
+    stage: Stage, pair: tuple[ScriptedClient, ScriptedClient]
+) -> None:
+    romeo, juliet = pair
+    contact = juliet.account.jid
+    assert "2 clients" not in answer_to(romeo, PROXY, "status")
+    assert "Did you mean verify" in answer_to(romeo, contact, f"/e2e verfy secret {SECRET}")
+    assert "Compare fingerprints" in answer_to(romeo, contact, f"/e2e verify secret {SECRET}")
+    romeo.write(contact, "hark")
+    juliet.wait_text("hark")
+    (key,) = json.loads(stage.say("keys", contact, "--account", romeo.account.jid, json_wanted=True))["keys"]
+    assert key["decision"] == "tofu"
+    assert key["fingerprint"] in answer_to(romeo, contact, "/e2e keys")
+    assert "is verified now" in answer_to(
+        romeo, contact, f"/e2e verify fingerprint {key['fingerprint'][:16]}"
+    )
+    peers = json.loads(stage.say("peers", "--account", romeo.account.jid, json_wanted=True))["peers"]
+    assert [(one["contact"], one["verified"]) for one in peers] == [(contact, 1)]
+    assert peers[0]["sessions"][0]["decision"] == "verified"
+    stage.say("policy", contact, "when", "require", "for", "domain", "--account", romeo.account.jid)
+    assert "require, set for domain" in answer_to(romeo, contact, "/e2e policy")
+    romeo.write(contact, "//e2e is how it begins")
+    juliet.wait_text("/e2e is how it begins")
+    assert "First key of" in answer_to(romeo, PROXY, "log")
+    assert "--account" in stage.say("keys", status=1)
+    accounts = {one["account"] for one in json.loads(stage.say("status", json_wanted=True))["accounts"]}
+    assert accounts == {romeo.account.jid, contact}
+    said = stage.tap.said(up=True)
+    assert b"how it begins" not in said
+    assert SECRET.encode() not in said
+    assert PROXY.encode() not in said
+
+
+def test_an_account_moves_by_its_archive(stage: Stage, tmp_path: Path) -> None:
+    romeo, _ = stage.accounts
+    secret, archive = tmp_path / "secret", tmp_path / "romeo.archive"
+    secret.write_text(f"{SECRET}\n")
+    secret.chmod(0o600)
+    words = ("--account", romeo.jid, "--file", str(archive), "--secret-file", str(secret))
+    with ScriptedClient(through(stage.daemon, stage.server), romeo, "home", announces=[FEATURE]) as client:
+        client.available()
+        answer_to(client, PROXY, "set when require")
+        stage.say("export", *words)
+        assert archive.stat().st_mode & 0o777 == 0o600
+        assert "is there already" in stage.say("export", *words, status=1)
+        assert "is logged in" in stage.say("reset", "--yes", "--account", romeo.jid, status=1)
+        own = json.loads(stage.say("keys", "--account", romeo.jid, json_wanted=True))["keys"]
+    wait_until(
+        lambda: not json.loads(stage.say("status", json_wanted=True))["clients"], "the client to be gone"
+    )
+    assert "1 own keys" in stage.say("reset", "--account", romeo.jid)
+    assert "Forgotten" in stage.say("reset", "--yes", "--account", romeo.jid)
+    assert "1 own keys" in stage.say("import", *words[2:])
+    with ScriptedClient(through(stage.daemon, stage.server), romeo, "home", announces=[FEATURE]) as client:
+        client.available()
+        assert "when: is require" in answer_to(client, PROXY, "policy")
+        again = json.loads(stage.say("keys", "--account", romeo.jid, json_wanted=True))["keys"]
+        assert [one["fingerprint"] for one in again] == [one["fingerprint"] for one in own]
+    assert SECRET not in stage.daemon.log_text()
+
+
+class MenuClient(SlixmppClient):
+    """slixmpp with a menu of commands."""
+
+    script = "slixmpp_commands.py"
+
+
+def test_a_client_with_a_menu_of_commands(stage: Stage, tmp_path: Path) -> None:
+    romeo, juliet = stage.accounts
+    route = through(stage.daemon, stage.server)
+    client = MenuClient(tmp_path, romeo, route, contact=juliet.jid)
+    try:
+        assert "http://jabber.org/protocol/commands" in client.wait(event="features")["features"]
+        assert client.wait(event="vcard")["name"] == "e2eproxy"
+        assert client.wait(event="version")["name"] == "e2eproxy"
+        assert "status" in client.wait(event="commands")["nodes"].split()
+        assert romeo.jid in client.wait(event="done", node="status")["text"]
+        assert "until you log out" in client.wait(event="done", node="clear")["text"]
+        assert client.wait(event="back")["fields"].split() == ["contact", "setting", "scope"]
+        assert client.wait(event="done", node="policy")["text"] == f"when is require for {juliet.jid}."
+        assert client.wait(event="cancelled")["status"] == "canceled"
+        assert client.wait(event="error")["condition"] == "bad-request"
+    finally:
+        client.child.kill()
+    assert PROXY.encode() not in stage.tap.said(up=True)
