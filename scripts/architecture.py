@@ -34,7 +34,7 @@ PICTURE = CHECKOUT / "docs" / "architecture.svg"
 DAEMON = "daemon"
 ERRORS = "errors"
 #: From the top: nothing is imported against this order, so the arrows of the picture lead downwards.
-ROOMS = (DAEMON, "control", "demo", "evaluate", "testing", "proxy", "methods", "trust", "xmpp", ERRORS)
+ROOMS = (DAEMON, "demo", "control", "evaluate", "testing", "proxy", "methods", "trust", "xmpp", ERRORS)
 WORDS = {
     DAEMON: "command line, configuration, service, log",
     "control": "how people steer it",

@@ -20,7 +20,6 @@ from e2eproxy.proxy.stored_rules import StoredRules
 from e2eproxy.trust.key_sources import KeyFile
 from e2eproxy.trust.store import open_store
 from e2eproxy.trust.writer import Writer
-from e2eproxy.version import version
 from e2eproxy.xmpp.connect import Connector
 from e2eproxy.xmpp.upstream import Upstream
 
@@ -122,7 +121,7 @@ class Home:
         self._writer.start()
         rules = StoredRules(self._writer.book, {**POLICY, METHODS: self._method})
         control = Control(
-            version=version(),
+            version="demo",
             wall=clock.seconds,
             random=random,
             in_thread=_now,

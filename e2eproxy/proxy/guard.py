@@ -22,6 +22,7 @@ from e2eproxy.proxy import leftovers, quick
 from e2eproxy.proxy.classify import Scene
 from e2eproxy.proxy.errands import Errands
 from e2eproxy.proxy.farewell import Farewell
+from e2eproxy.proxy.greeting import Greeting
 from e2eproxy.proxy.holding import Lines
 from e2eproxy.proxy.incoming import Incoming, IncomingStanzas
 from e2eproxy.proxy.notices import PROXY, Notices
@@ -50,11 +51,8 @@ if TYPE_CHECKING:
     from e2eproxy.proxy.notes import Note
     from e2eproxy.proxy.on_its_way import Outgoing
     from e2eproxy.proxy.pipeline import Ways
-    from e2eproxy.trust.values import Report
     from e2eproxy.xmpp.pieces import Element
 
-#: Seconds after the client's first presence until the proxy asks for the roster, if the client has not.
-ROSTER_SECONDS: Final = 10.0
 #: Bytes of the server's stanzas that may wait for the account to be opened.
 MOST_ARRIVED: Final = 8 * 1024 * 1024
 #: What asks for a full look at every stanza of a guard that is not open.
@@ -90,11 +88,8 @@ class Guard:
         self._paused = False
         self._closed = False
         self._rooms = Rooms()
-        self._reports: list[Report] = []
-        self._greeted = False
-        self._why_not = ""
+        self._greeting: Greeting | None = None
         self._sweep: IDelayedCall | None = None
-        self._asking: IDelayedCall | None = None
 
     # -- the pipeline's interface -------------------------------------------------------------------------------------
 
@@ -144,9 +139,9 @@ class Guard:
             now=self._clock.seconds,
             dropped=self._notices.dropped,
         )
-        self._why_not = why_not
+        self._greeting = greeting = Greeting(desk, self._clock, self._notices, why_not, self._ask_roster)
         waits = (self._intake, self._out_lines.by_contact, self._in_lines.by_contact)
-        self._attention = (*desk.attention, *waits, self._reports, self._questions.pending)
+        self._attention = (*desk.attention, *waits, greeting.reports, self._questions.pending)
         while self._arrived:
             stanza, kept = self._arrived.popleft()
             raw = self._dispatch(stanza)
@@ -168,8 +163,8 @@ class Guard:
         if desk is not None and not any(self._attention) and desk.lenient() and quick.may_leave(element):
             return element.raw
         stanza = Stanza.of(element, root)
-        if self._reports:
-            self._reports_read()
+        if self._greeting is not None and self._greeting.reports:
+            self._greeting.read()
         if self._out is None or self._intake or self._out.exposed:
             self._intake.append(stanza)
             self._pause()
@@ -236,9 +231,10 @@ class Guard:
         self._closed = True
         self._attention = NOT_OPEN
         self._ending = None
-        for late in (self._sweep, self._asking):
-            if late is not None and late.active():
-                late.cancel()
+        if self._sweep is not None and self._sweep.active():
+            self._sweep.cancel()
+        if self._greeting is not None:
+            self._greeting.close()
         self._farewell.cancel()
         if self._in is not None and self.desk is not None and not self._farewell.begun:
             # Without ``ending`` before, the server has ended its stream: what a goodbye needs stored comes too late for it.
@@ -316,34 +312,8 @@ class Guard:
             to = prepared(stanza.to)
             if to is not None:
                 self._rooms.presence(to, stanza.tree)
-            elif stanza.type is None and not self._greeted:
-                self._greeted = True
-                self._clock.callLater(0, self._greet)
-
-    def _greet(self) -> None:
-        """The client is ready for messages: tell it what is left of earlier, and see to the roster."""
-        if self._closed or self.desk is None:
-            return
-        if self._why_not:
-            self.tell(f"{self._why_not[:1].upper()}{self._why_not[1:]}.")
-            return
-        if self.desk.lanes:
-            self._asking = self._clock.callLater(ROSTER_SECONDS, self._ask_roster)
-        self.desk.cabinet.reports().addCallbacks(self._report, lambda _: None)
-
-    def _report(self, reports: Sequence[Report]) -> None:
-        if self._closed:
-            return
-        for report in reports:
-            self._notices.tell(report.text, counted=False)
-        self._reports[:] = reports
-
-    def _reports_read(self) -> None:
-        """The client goes on after it was told: the reports have done their work."""
-        reports = self._reports.copy()
-        self._reports.clear()
-        if self.desk is not None:
-            self.desk.cabinet.told(reports)
+            elif stanza.type is None and self._greeting is not None:
+                self._greeting.present()
 
     def _ask_roster(self) -> None:
         if self._roster.should_ask:

@@ -12,6 +12,7 @@ import html
 import re
 import urllib.parse
 import zlib
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -25,8 +26,14 @@ _TEXT = re.compile(rb">([^<]+)<")
 _VALUE = re.compile(rb"""=\s*(?:"([^"]*)"|'([^']*)')""")
 _OTR_PIECE = re.compile(rb"\?OTR[|,][^,]*,(?:[^,]*,)*([^,]*),\Z")
 _JSON_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+_QUOTED = re.compile(r"=([0-9A-F]{2})")
+_FOLD = re.compile(rb"[ \t\r\n]+(?=[A-Za-z0-9+/_=-])")
 _HEX = re.compile(rb"(?:[0-9a-fA-F]{2}[\s:]?){8,}")
 _MOST_INFLATED = 2**22
+_LEAST_INFLATED = 8
+# What is searched comes again and again (namespaces, stanzas that are searched alone and joined): that much is remembered.
+_REMEMBERED = 2**13
+_MOST_REMEMBERED = 2**12
 
 
 @frozen
@@ -47,31 +54,38 @@ class Canary:
             found |= {f"{name}, {way}" for way in self._in(joined, 1)}
         return sorted(found)
 
-    def _in(self, data: bytes, depth: int) -> Iterator[str]:
-        for way, pattern in self._patterns():
-            if pattern.lower() in data.lower() if way.startswith(("raw", "hex")) else pattern in data:
-                yield way
-        if any(self.token.lower() in text.lower() for text in _unescaped(data)):
-            yield "escaped"
-        if depth < _DEEPEST:
-            for way, inner in _inside(data):
-                yield from (f"{way}, {deeper}" for deeper in self._in(inner, depth + 1))
+    def _in(self, data: bytes, depth: int) -> tuple[str, ...]:
+        search = _ways if len(data) <= _MOST_REMEMBERED else _ways.__wrapped__
+        return search(self, data, depth)
 
-    def _patterns(self) -> Iterator[tuple[str, bytes]]:
-        token = self.token.encode("ascii")
-        yield "raw", token
-        yield "UTF-16", self.token.encode("utf-16-le")
-        yield "UTF-16", self.token.encode("utf-16-be")
-        yield "hex", token.hex().encode()
-        for offset in range(3):
-            whole = _whole_groups(token, offset)
-            yield f"base64 at offset {offset}", whole
-            yield f"base64url at offset {offset}", whole.replace(b"+", b"-").replace(b"/", b"_")
-            for end in ("le", "be"):
-                yield (
-                    f"UTF-16 in base64 at offset {offset}",
-                    _whole_groups(self.token.encode(f"utf-16-{end}"), offset),
-                )
+
+@lru_cache(maxsize=_REMEMBERED)
+def _ways(canary: Canary, data: bytes, depth: int) -> tuple[str, ...]:
+    found = []
+    token, lowered = canary.token.lower(), data.lower()
+    for way, pattern in _patterns(canary.token):
+        if pattern in (lowered if way in {"raw", "hex"} else data):
+            found.append(way)
+    if any(token in text.lower() for text in _unescaped(data)):
+        found.append("escaped")
+    if depth < _DEEPEST:
+        for way, inner in _inside(data):
+            found += [f"{way}, {deeper}" for deeper in canary._in(inner, depth + 1)]  # noqa: SLF001 - its other half
+    return tuple(found)
+
+
+@cache
+def _patterns(token: str) -> tuple[tuple[str, bytes], ...]:
+    """What the token looks like in bytes; "raw" and "hex" are looked for in lower case."""
+    plain = token.encode("ascii")
+    utf16 = [token.encode("utf-16-le"), token.encode("utf-16-be")]
+    found = [("raw", plain.lower()), *(("UTF-16", one) for one in utf16), ("hex", plain.hex().encode())]
+    for offset in range(3):
+        whole = _whole_groups(plain, offset)
+        found.append((f"base64 at offset {offset}", whole))
+        found.append((f"base64url at offset {offset}", whole.replace(b"+", b"-").replace(b"/", b"_")))
+        found += [(f"UTF-16 in base64 at offset {offset}", _whole_groups(one, offset)) for one in utf16]
+    return tuple(found)
 
 
 def _whole_groups(data: bytes, offset: int) -> bytes:
@@ -80,28 +94,39 @@ def _whole_groups(data: bytes, offset: int) -> bytes:
     return coded[4 if offset else 0 : len(coded) - (4 if coded.endswith(b"=") else 0)]
 
 
-def _unescaped(data: bytes) -> Iterator[str]:
+def _unescaped(data: bytes) -> set[str]:
+    """Each different text that *data* is if somebody undoes one way of escaping; most undo nothing."""
     text = data.decode("utf-8", "replace")
-    yield html.unescape(text)
-    yield urllib.parse.unquote(text)
-    yield urllib.parse.unquote(html.unescape(text))
-    yield _JSON_ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
-    yield re.sub(r"=([0-9A-F]{2})", lambda found: chr(int(found[1], 16)), text.replace("=\n", ""))
+    plain = html.unescape(text)
+    found = {text, plain, urllib.parse.unquote(text), urllib.parse.unquote(plain)}
+    if "\\u" in text:
+        found.add(_JSON_ESCAPE.sub(lambda found: chr(int(found[1], 16)), text))
+    if "=" in text:
+        found.add(_QUOTED.sub(lambda found: chr(int(found[1], 16)), text.replace("=\n", "")))
+    return found
 
 
 def _inside(data: bytes) -> Iterator[tuple[str, bytes]]:
     """What *data* holds in another form: decoded runs of base64 and hexadecimal, inflated bytes."""
-    for found in _BASE64.finditer(re.sub(rb"[ \t\r\n]+(?=[A-Za-z0-9+/_=-])", b"", data)):
-        run = found[0].rstrip(b"=").replace(b"-", b"+").replace(b"_", b"/")
-        for shift in range(4):
-            decoded = _decoded(run[shift:])
-            inflated = list(_inflated(decoded, everywhere=False))
-            if shift == 0:
-                yield "in base64", decoded
-            yield from (("deflated in base64", one) for one in inflated)
+    for found in _BASE64.finditer(_FOLD.sub(b"", data)):
+        yield from _in_run(found[0])
     for found in _HEX.finditer(data):
         yield "in hex", bytes.fromhex(re.sub(rb"[\s:]", b"", found[0]).decode())
     yield from (("deflated", one) for one in _inflated(data, everywhere=True))
+
+
+def _in_run(coded: bytes) -> tuple[tuple[str, bytes], ...]:
+    return (_decodings if len(coded) <= _MOST_REMEMBERED else _decodings.__wrapped__)(coded)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _decodings(coded: bytes) -> tuple[tuple[str, bytes], ...]:
+    """What a run of base64 holds, whichever character its first group begins with."""
+    run = coded.rstrip(b"=").replace(b"-", b"+").replace(b"_", b"/")
+    found = [("in base64", _decoded(run))]
+    for shift in range(4):
+        found += [("deflated in base64", one) for one in _inflated(_decoded(run[shift:]), everywhere=False)]
+    return tuple(found)
 
 
 def _decoded(run: bytes) -> bytes:
@@ -116,12 +141,29 @@ def _inflated(data: bytes, *, everywhere: bool) -> Iterator[bytes]:
         starts |= {(found.start(), 15) for found in re.finditer(rb"\x78[\x01\x5e\x9c\xda]", data)}
         starts |= {(found.start(), 31) for found in re.finditer(rb"\x1f\x8b\x08", data)}
     for at, bits in sorted(starts):
+        if not _may_inflate(data[at : at + 5], bits):
+            continue
         try:
             out = zlib.decompressobj(bits).decompress(data[at:], _MOST_INFLATED)
         except zlib.error:
             continue
-        if len(out) >= 8:
+        if len(out) >= _LEAST_INFLATED:
             yield out
+
+
+def _may_inflate(start: bytes, bits: int) -> bool:
+    """Whether zlib gets past *start*, the first five bytes: asked first, as nearly all that is tried is no such thing.
+
+    It says no only where zlib itself does at these bytes (RFC 1950, 1951 and 1952).
+    """
+    if len(start) < 5:
+        return True
+    if bits == 31:
+        return start.startswith(b"\x1f\x8b\x08")
+    if bits == 15:
+        return start[0] & 15 == 8 and start[0] >> 4 <= 7 and int.from_bytes(start[:2], "big") % 31 == 0
+    block = start[0] >> 1 & 3
+    return block in {1, 2} or (block == 0 and start[1] ^ start[3] == start[2] ^ start[4] == 255)
 
 
 def _joined(stanzas: list[bytes]) -> Iterator[tuple[str, bytes]]:

@@ -6,6 +6,7 @@ needs of the pipeline's inside is asked for here and nowhere else, so that a cha
 
 from __future__ import annotations
 
+import math
 import random
 import weakref
 from types import SimpleNamespace
@@ -340,8 +341,13 @@ class World:
         raise AssertionError("the two sides write to each other for ever")
 
     def wait(self, seconds):
-        """Let time pass, a second at once at most."""
+        """Let time pass, a second at once at most; whole seconds in which nothing is due are one step."""
         while seconds > 0:
+            due = min((call.getTime() for call in self.clock.getDelayedCalls()), default=math.inf)
+            idle = min(math.ceil(min(due - self.clock.seconds(), seconds)) - 1, seconds)
+            if idle > 0:
+                self.clock.advance(idle)
+                seconds -= idle
             self.clock.advance(min(seconds, 1))
             self.run()
             seconds -= 1

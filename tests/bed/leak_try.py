@@ -60,12 +60,16 @@ def _concerns(place, policy) -> bool:
     return place.of_contact and (KINDS[place.kind].sticky or policy != "prefer, sticky")
 
 
+def lasting(group) -> bool:
+    """Whether *group*'s state is still about the same when a place was written in it."""
+    return group.state in AFTER_OPENING | {"none"} and group.afterwards == "wait"
+
+
 class Conversation:
     """A world in which places are written one after the other; *twin* makes a broken pipeline of Romeo's."""
 
     def __init__(self, group, seed, twin=None):
-        self.group = group
-        self.rng = random.Random(f"{seed} {group}")
+        self.group, self.seed = group, seed
         self.world = told(group, twin=twin, manages="again" in group.afterwards)
         self.romeo, self.juliet = self.world.sides
         self.romeo.leaks = twin is not None
@@ -73,8 +77,7 @@ class Conversation:
     @property
     def lasts(self) -> bool:
         """Whether another place can be written: the state is still about the same."""
-        steady = self.group.state in AFTER_OPENING | {"none"} and self.group.afterwards == "wait"
-        return steady and not self.romeo.client.finished
+        return lasting(self.group) and not self.romeo.client.finished
 
     def write(self, place):
         """Write *place*, and let happen what happens afterwards."""
@@ -107,10 +110,12 @@ class Conversation:
         self.romeo.server.deliver(build("iq", asked, b"<query xmlns='jabber:iq:version'/>"))
 
     def _writing(self, place):
-        form = self.rng.choice(list(SPELLINGS))
+        """How *place* is written: by the seed, and the same whatever was written before."""
+        rng = random.Random(f"{self.seed} {self.group} {place.name}")
+        form = rng.choice(list(SPELLINGS))
         if place.beyond.startswith("what a client encrypted"):
             form = "base64 at offset 1"
-        to = self.rng.choice((str(JULIET), str(JULIET), *OTHER_SPELLINGS))
+        to = rng.choice((str(JULIET), str(JULIET), *OTHER_SPELLINGS))
         more = {}
         if place.answers:
             more = {"opened": _inside(self.world.opened), "opened_id": self.world.opened.id}

@@ -98,10 +98,11 @@ def test_both_sides_show_the_same_key_and_its_state_becomes_verified(played):
     key = re.compile(r"reference-\w+:[0-9a-f]{64}")
     assert key.findall(romeos) == key.findall(juliets)
     assert len(key.findall(romeos)) == 1
-    assert romeos.endswith(": tofu")
-    (after,) = played.texts(Place.ROMEO, Kind.NOTICE, scene=4)
-    assert after.endswith(": verified (fingerprint)")
-    assert key.findall(after) == key.findall(romeos)
+    assert romeos.endswith(": is tofu, used yes")
+    answered, after = played.texts(Place.ROMEO, Kind.NOTICE, scene=4)
+    assert answered.endswith(" is verified now.")
+    assert ": is verified (" in after
+    assert key.findall(after) == key.findall(answered) == key.findall(romeos)
 
 
 def test_a_changed_message_is_not_read(played):

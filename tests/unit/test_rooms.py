@@ -19,8 +19,8 @@ ROOMS = {"control", "demo", "proxy", "methods", "trust", "xmpp"}
 # means that module only.
 ALLOWED = {
     "control": {"proxy", "methods", "trust", "xmpp", "errors"},
-    # At the level of control: it is a way to look at the whole, and nothing looks back at it but the command line.
-    "demo": {"proxy", "methods", "trust", "xmpp", "testing", "errors"},
+    # Above control: it is a way to look at the whole, and nothing looks back at it but the command line.
+    "demo": {"control", "proxy", "methods", "trust", "xmpp", "testing", "errors"},
     "proxy": {"methods", "trust", "xmpp", "errors"},
     # An address is part of what a stanza says: methods speak of peers by prepared JIDs.
     "methods": {"trust.values", "xmpp.stanza", "xmpp.jid", "errors"},
