@@ -635,7 +635,7 @@ def test_version(tmp_path: Path):
     [
         (["rnu"], "did you mean run?"),
         (["config", "chek"], "did you mean check?"),
-        (["xyzzy"], "config, evaluate, run"),
+        (["xyzzy"], "commands: clear, config, demo, distrust, end, evaluate, "),
     ],
 )
 def test_wrong_command(tmp_path: Path, wrong: list[str], meant: str):
