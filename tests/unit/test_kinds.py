@@ -28,6 +28,27 @@ def kind(text: str, scene: Scene = SCENE, **ids) -> Kind:
     return classify(tree(text), scene, Ids(**ids)).kind
 
 
+def test_a_line_that_is_meant_as_text_is_none_to_the_proxy():
+    said = tree("<message to='j@x.test'><body>/e2e clear once</body></message>")
+    assert classify(said, SCENE).kind is Kind.PROXY
+    assert classify(said, SCENE, literal=True).kind is Kind.CHAT
+    assert (
+        classify(tree("<message to='e2e.localhost'><body>/e2e</body></message>"), SCENE, literal=True).kind
+        is Kind.PROXY
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("<presence><body>/e2e clear</body></presence>", Kind.PRESENCE),
+        ("<iq to='j@x.test' type='result' id='1'><body>/e2e clear</body></iq>", Kind.IQ_RESULT),
+    ],
+)
+def test_only_a_message_says_something_to_the_proxy(text, found):
+    assert kind(text) is found
+
+
 MESSAGES = [
     ("<message to='j@x.test'><body>hi</body></message>", Kind.CHAT),
     ("<message to='j@x.test/r' type='chat'><body>hi</body></message>", Kind.CHAT),
