@@ -22,6 +22,7 @@ from e2eproxy.proxy.desk import Desk, Equipped
 from e2eproxy.proxy.guard import Guard
 from e2eproxy.proxy.history import Histories, Told
 from e2eproxy.proxy.rules import client_speaks
+from e2eproxy.proxy.tally import Tally
 from e2eproxy.trust.values import Decision
 from e2eproxy.xmpp.jid import JID
 
@@ -83,6 +84,7 @@ class Guards:
         self.rules = rules
         self._writer = writer
         self._methods = methods
+        self.tally = Tally([method.traits.name for method in methods], clock.seconds)
         self._wall = wall
         self._random = random
         self._settings = settings or {}
@@ -155,6 +157,7 @@ class Guards:
         return Equipped(Harness(method, context, self._bug), view)
 
     def _bug(self, bug: Bug) -> None:
+        self.tally.bug(bug.method)
         self._log.error(
             "the method {method} has a bug: at {event} {what} {where}",
             method=bug.method,
