@@ -27,7 +27,7 @@ from e2eproxy.trust.values import Decision
 from e2eproxy.xmpp.jid import JID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
@@ -209,6 +209,11 @@ class Guards:
         """Return the guards of the account's streams."""
         return [guard for jid, guard in self._guards.items() if jid.bare == account]
 
+    @property
+    def all(self) -> Iterable[Guard]:
+        """The guards of all streams."""
+        return self._guards.values()
+
     def heard(self, account: JID, text: str) -> None:
         """Take note that *account* was told *text*."""
         self.histories.add(account, Told(self._wall(), text))
@@ -236,6 +241,13 @@ class Guards:
         if known is None or known.waiting is not None:
             return None, ""
         return known.desk, known.why_not
+
+    def state(self, account: JID) -> str:
+        """Return how the open *account* is: "opening", "open", or "refused" if nothing of it can leave."""
+        known = self._open[account]
+        if known.waiting is not None:
+            return "opening"
+        return "refused" if known.why_not else "open"
 
     def let_go(self, account: JID) -> bool:
         """Close *account* now if no stream of it is there; return whether it is closed."""

@@ -1,0 +1,126 @@
+"""HTTP within bounds: what one request may have is limited, and so is how many connections there are.
+
+Whoever is refused is told so before anything of the request is looked at.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from attrs import frozen
+from twisted.internet.protocol import connectionDone
+from twisted.web.http import HTTPChannel
+from twisted.web.server import Request, Site
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+#: Seconds after which a connection that says nothing is closed.
+IDLE_SECONDS: Final = 60
+
+
+@frozen
+class No:
+    """Why a connection or request is refused: a *status* line of HTTP, and a *kind* and *text* (without quotes) of ours."""
+
+    status: str
+    kind: str
+    text: str
+
+
+class BoundedRequest(Request):
+    """A request whose body is bounded whatever its header says; its site says by how much."""
+
+    _taken = 0
+    _refused = False
+
+    def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
+        """Refuse what says that it is too long."""
+        if length is not None and length > self.channel.factory.most_body:
+            self._too_large()
+        super().gotLength(0 if self._refused else length)  # type: ignore[no-untyped-call] # Twisted's
+
+    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+        """Refuse what is too long without having said so."""
+        self._taken += len(data)
+        if not self._refused and self._taken > self.channel.factory.most_body:
+            self._too_large()
+        if not self._refused:
+            super().handleContentChunk(data)  # type: ignore[no-untyped-call] # Twisted's
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:  # noqa: N802 - Twisted's name
+        """Do nothing with what was refused, nor with a path that is spelled as none of ours is."""
+        if b"%" in path or not path.isascii():
+            self._refuse(No("404 Not Found", "not-found", self.channel.factory.there_is))
+        if not self._refused:
+            super().requestReceived(command, path, version)  # type: ignore[no-untyped-call] # Twisted's
+
+    def _too_large(self) -> None:
+        most = self.channel.factory.most_body
+        self._refuse(No("413 Content Too Large", "too-large", f"Send at most {most} bytes."))
+
+    def _refuse(self, why: No) -> None:
+        if not self._refused:
+            self._refused = True
+            say_no(self.channel, why)
+
+
+class BoundedChannel(HTTPChannel):
+    """A connection, unless its site refuses it."""
+
+    _refused = False
+    _counted = False
+
+    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
+        """Ask the site."""
+        why = self.factory.refusal(self.transport)
+        if why is not None:
+            self._refused = True
+            say_no(self, why)
+        else:
+            self.factory.open += 1
+            self._counted = True
+            super().connectionMade()  # type: ignore[no-untyped-call] # Twisted's
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+        """Read on, unless it was refused."""
+        if not self._refused:
+            super().dataReceived(data)  # type: ignore[no-untyped-call] # Twisted's
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802 - Twisted's name
+        """Count it no more."""
+        if self._counted:
+            self.factory.open -= 1
+            super().connectionLost(reason)  # type: ignore[no-untyped-call] # Twisted's
+
+
+class BoundedSite(Site):
+    """Serves at most so many connections; *open*: how many there are. What is asked is nobody's to log (law 8).
+
+    ``most_body``: bytes of a request's body; ``there_is``: what whoever asked for something else is told.
+    """
+
+    protocol = BoundedChannel  # type: ignore[assignment] # HTTP/2 is nothing for this machine alone
+    requestFactory = BoundedRequest  # noqa: N815 - Twisted's name
+    noisy = False
+    open = 0
+    most_body: ClassVar[int] = 0
+    most_connections: ClassVar[int] = 1
+    there_is: ClassVar[str] = "There is nothing here."
+
+    def refusal(self, transport: Any) -> No | None:  # noqa: ANN401, ARG002 - Twisted's, without types; for those below
+        """Return why a new connection over *transport* is refused, None if it is not."""
+        if self.open < self.most_connections:
+            return None
+        return No("503 Service Unavailable", "busy", "There are too many connections; try again in a moment.")
+
+    def log(self, request: object) -> None:
+        """Log nothing."""
+
+
+def say_no(channel: Any, why: No) -> None:  # noqa: ANN401 - Twisted's, without types
+    """Answer for a request that is not read any further, and close."""
+    body = f'{{"error": {{"kind": "{why.kind}", "text": "{why.text}"}}}}\n'
+    head = f"HTTP/1.1 {why.status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
+    channel.transport.write(f"{head}\r\n{body}".encode())
+    channel.transport.loseConnection()
