@@ -206,11 +206,12 @@ METRICS: Final[tuple[Metric, ...]] = (
 
 
 def text(source: Source) -> bytes:
-    """Return all of them in the text format."""
+    """Return all of them that have a value in the text format; without a method, what is by method has none."""
     lines: list[str] = []
     for metric in METRICS:
-        lines += (f"# HELP {metric.name} {metric.help}", f"# TYPE {metric.name} {metric.kind}")
-        lines += (_line(metric.name + suffix, labels, value) for suffix, labels, value in metric.read(source))
+        found = [_line(metric.name + suffix, labels, value) for suffix, labels, value in metric.read(source)]
+        if found:
+            lines += (f"# HELP {metric.name} {metric.help}", f"# TYPE {metric.name} {metric.kind}", *found)
     return ("\n".join(lines) + "\n").encode()
 
 
