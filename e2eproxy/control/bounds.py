@@ -1,19 +1,27 @@
 """HTTP within bounds: what one request may have is limited, and so is how many connections there are.
 
-Whoever is refused is told so before anything of the request is looked at.
+Whoever is refused is told so before anything of the request is looked at. Stanzas come first: of all that is said at once, one
+piece is looked at in each turn of the reactor, so that a hundred who ask make a stanza wait for one of them, not for all.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from attrs import frozen
 from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
 from twisted.web.http import HTTPChannel
 from twisted.web.server import Request, Site
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
+    from twisted.web.resource import IResource
 
 #: Seconds after which a connection that says nothing is closed.
 IDLE_SECONDS: Final = 60
@@ -26,6 +34,28 @@ class No:
     status: str
     kind: str
     text: str
+
+
+class Turns:
+    """Does one thing in each turn of *clock*'s reactor, in the order they came."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    def add(self, do: Callable[[], None]) -> None:
+        """Have *do* called when it is its turn."""
+        self._waiting.append(do)
+        if len(self._waiting) == 1:
+            self._clock.callLater(0, self._next)
+
+    def _next(self) -> None:
+        try:
+            self._waiting[0]()
+        finally:
+            self._waiting.popleft()
+            if self._waiting:
+                self._clock.callLater(0, self._next)
 
 
 class BoundedRequest(Request):
@@ -68,8 +98,10 @@ class BoundedRequest(Request):
 class BoundedChannel(HTTPChannel):
     """A connection, unless its site refuses it."""
 
+    transport: Any  # Twisted's interface of transports does not say that reading can be paused
     _refused = False
     _counted = False
+    _log = Logger()
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
         """Ask the site."""
@@ -83,14 +115,27 @@ class BoundedChannel(HTTPChannel):
             super().connectionMade()  # type: ignore[no-untyped-call] # Twisted's
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
-        """Read on, unless it was refused."""
+        """Read no further until it is the turn of *data*, unless it was refused."""
         if not self._refused:
+            self.transport.pauseProducing()
+            self.factory.turns.add(partial(self._look_at, data))
+
+    def _look_at(self, data: bytes) -> None:
+        if not self._counted:
+            return  # it has ended meanwhile
+        # Before, since what is in there may be a reason to read no further.
+        self.transport.resumeProducing()
+        try:
             super().dataReceived(data)  # type: ignore[no-untyped-call] # Twisted's
+        except Exception:  # noqa: BLE001 - as the reactor does with whatever reading raises
+            self._log.failure("this is a bug in e2eproxy")
+            self.transport.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802 - Twisted's name
         """Count it no more."""
         if self._counted:
             self.factory.open -= 1
+            self._counted = False
             super().connectionLost(reason)  # type: ignore[no-untyped-call] # Twisted's
 
 
@@ -107,6 +152,10 @@ class BoundedSite(Site):
     most_body: ClassVar[int] = 0
     most_connections: ClassVar[int] = 1
     there_is: ClassVar[str] = "There is nothing here."
+
+    def __init__(self, resource: IResource, reactor: Any) -> None:  # noqa: ANN401 - several of its interfaces in one object
+        super().__init__(resource, timeout=IDLE_SECONDS, reactor=reactor)  # type: ignore[no-untyped-call] # Twisted's
+        self.turns = Turns(reactor)
 
     def refusal(self, transport: Any) -> No | None:  # noqa: ANN401, ARG002 - Twisted's, without types; for those below
         """Return why a new connection over *transport* is refused, None if it is not."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
-from e2eproxy.control.bounds import IDLE_SECONDS, BoundedSite, No
+from e2eproxy.control.bounds import BoundedSite, No
 from e2eproxy.control.web import Web
 from e2eproxy.errors import LocalError
 
@@ -75,7 +75,7 @@ def listen(
         raise LocalError(
             f"the control socket {path} has a path of more than {LONGEST_PATH} bytes; name a shorter one with --control"
         )
-    site = _Site(Web(api, pages).resource(), timeout=IDLE_SECONDS, reactor=reactor)  # type: ignore[no-untyped-call] # Twisted's
+    site = _Site(Web(api, pages).resource(), reactor)
     before = os.umask(0o177)
     try:
         _remove_stale(path)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from twisted.internet.error import CannotListenError
 from twisted.web.resource import Resource
 
-from e2eproxy.control.bounds import IDLE_SECONDS, BoundedSite
+from e2eproxy.control.bounds import BoundedSite
 from e2eproxy.errors import LocalError
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def listen(
 
     *backlog*: how many connections may wait to be taken.
     """
-    site = _Site(_Page(page), timeout=IDLE_SECONDS, reactor=reactor)  # type: ignore[no-untyped-call] # Twisted's
+    site = _Site(_Page(page), reactor)
     try:
         opened: IListeningPort = reactor.listenTCP(port, site, backlog=backlog, interface=host)
     except CannotListenError as error:
