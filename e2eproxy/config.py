@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 DEFAULT = "default"
 """The origin of a value that neither the command line nor the file gave."""
 
-FIXED: Final = ("data", "control", "store", "key")
+FIXED: Final = ("data", "control", "metrics", "store", "key")
 """What cannot change while the daemon runs."""
 
 _AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$| \(at end of document\)$")
@@ -52,7 +52,7 @@ class Settings:
     *listen* are endpoint strings, *data* an absolute directory, *control* the path of a socket (None: there is none), *max_clients* a count and *max_stanza_bytes* bytes;
     *origins* tells for each key where its value came from: "default", "--listen", "/etc/e2eproxy.toml:3: listen".
 
-    *store* is a URL, None for the SQLite file in *data*; it may hold a password. *policy*, *trust*, *methods* (names, the
+    *metrics* is an endpoint string, None for none. *store* is a URL, None for the SQLite file in *data*; it may hold a password. *policy*, *trust*, *methods* (names, the
     first choice first) and *client_speaks* (names of systems) are what holds where the store has nothing set.
     """
 
@@ -60,6 +60,7 @@ class Settings:
     upstream: UpstreamSettings
     data: Path
     control: Path | None
+    metrics: str | None
     store: str | None = field(repr=lambda url: repr(url and without_password(url)))
     key: KeyChoice
     policy: str
@@ -339,6 +340,7 @@ def _settings(values: Mapping[str, _Given]) -> Settings:
         ),
         data=values["data"].value,
         control=_control(values),
+        metrics=values["metrics"].value,
         store=values["store"].value,
         key=values["key"].value,
         policy=values["policy"].value,
@@ -369,6 +371,7 @@ def effective(settings: Settings) -> list[str]:
         "pin_only": upstream.pin_only,
         "data": str(settings.data),
         "control": "none" if settings.control is None else str(settings.control),
+        "metrics": settings.metrics or "none",
         "store": settings.store and without_password(settings.store),
         "key": str(settings.key),
         "policy": settings.policy,

@@ -103,6 +103,19 @@ ALLOWED = (
 """The forms that are let through, for error texts and the documentation."""
 
 
+METRICS_ALLOWED = r"tcp:PORT:interface=127.0.0.1, tcp:PORT:interface=\:\:1"
+"""The forms that are let through for the metrics."""
+_COUNTS = "what is counted is for this machine alone"
+
+
+def read_metrics_endpoint(text: str) -> TCPEndpoint:
+    """Read where the metrics may be served, a string as above of a loopback port; raises EndpointError."""
+    positional, named = _split(text)
+    if not positional or positional[0].lower() not in {"tcp", "tcp4", "tcp6"}:
+        raise EndpointError(f"allowed: {METRICS_ALLOWED}; the control socket serves them as well")
+    return _read_tcp(positional, named, _COUNTS)
+
+
 def is_loopback(host: str) -> bool:
     """Whether *host* is a literal loopback address: 127.0.0.0/8 or ::1 (RFC 1122, RFC 4291). A name never is."""
     try:
@@ -148,7 +161,7 @@ def _fields(text: str) -> Iterator[tuple[str | None, str]]:
     yield name, value
 
 
-def _read_tcp(positional: list[str], named: dict[str, str]) -> TCPEndpoint:
+def _read_tcp(positional: list[str], named: dict[str, str], why: str = _RELAY) -> TCPEndpoint:
     if len(positional) > 2:
         raise EndpointError(
             r"there are too many fields; the colons of an IPv6 address are written \: as in"
@@ -163,7 +176,7 @@ def _read_tcp(positional: list[str], named: dict[str, str]) -> TCPEndpoint:
     if not is_loopback(host):
         where = repr(host) if host else "all addresses of this machine (no interface= is given)"
         raise EndpointError(
-            f"listening on {where} is refused: {_RELAY}; add interface=127.0.0.1 or"
+            f"listening on {where} is refused: {why}; add interface=127.0.0.1 or"
             r" interface=\:\:1 (an address, not a name)"
         )
     return TCPEndpoint(str(ip_address(host)), port, _backlog(named))

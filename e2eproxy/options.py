@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from attrs import frozen
 
 from e2eproxy import key_choice, values
-from e2eproxy.endpoints import ALLOWED, DEFAULT_LISTEN
+from e2eproxy.endpoints import ALLOWED, DEFAULT_LISTEN, METRICS_ALLOWED
 from e2eproxy.trust import location
 
 if TYPE_CHECKING:
@@ -150,6 +150,16 @@ OPTIONS: tuple[Option, ...] = (
         "PATH|none",
         "a path of at most 107 bytes, or none",
         "The Unix socket by which `e2eproxy status` and the other commands reach the daemon; for its user alone.",
+    ),
+    Option(
+        "metrics",
+        "text",
+        values.metrics_endpoint,
+        None,
+        "none",
+        "ENDPOINT|none",
+        f"{METRICS_ALLOWED}, none",
+        "Where Prometheus can read /metrics over HTTP, on loopback only; the control socket has them in any case.",
     ),
     Option(
         "store",

@@ -25,12 +25,13 @@ from e2eproxy.complaints import CANNOT_START, complain, load_or_exit, standard_e
 from e2eproxy.config import ConfigError, Settings
 from e2eproxy.data_directory import DataDirectory
 from e2eproxy.descriptors import Descriptors, raise_limit
+from e2eproxy.endpoints import read_metrics_endpoint
 from e2eproxy.errors import LocalError
 from e2eproxy.hardening import harden
 from e2eproxy.lines import one_line
 from e2eproxy.options import OPTIONS
 from e2eproxy.pipelines import Pipelines
-from e2eproxy.ports import Ports
+from e2eproxy.ports import Ports, address
 from e2eproxy.proxy.listener import ClientListener
 from e2eproxy.sd_notify import Notifier
 from e2eproxy.store_setup import ask_on_terminal
@@ -84,6 +85,7 @@ class Daemon(Service):
         self._ports: Ports | None = None
         self._watchdog: LoopingCall | None = None
         self._control: IListeningPort | None = None
+        self._metrics: IListeningPort | None = None
 
     def startService(self) -> None:  # noqa: N802  # Twisted's name
         """Take the data directory and open all listeners; raises LocalError with nothing left open or locked."""
@@ -109,6 +111,7 @@ class Daemon(Service):
                 make_pipeline=pipelines.guards,
             )
             self._control = self._open_control(pipelines)
+            self._metrics = self._open_metrics(pipelines)
             self._ports = Ports(self._reactor, self._listener)
             opened = self._ports.open(settings.listen, ipv6_optional=settings.listen_by_default)
         except BaseException:
@@ -124,7 +127,16 @@ class Daemon(Service):
             return None
         from e2eproxy.control.listening import listen  # noqa: PLC0415 - loads Klein
 
-        return listen(self._reactor, self.settings.control, pipelines.control.api)
+        pages = {"metrics": pipelines.control.metrics}
+        return listen(self._reactor, self.settings.control, pipelines.control.api, pages)
+
+    def _open_metrics(self, pipelines: Pipelines) -> IListeningPort | None:
+        if self.settings.metrics is None:
+            return None
+        from e2eproxy.control import scraping  # noqa: PLC0415 - loads HTTP
+
+        at = read_metrics_endpoint(self.settings.metrics)
+        return scraping.listen(self._reactor, at.host, at.port, at.backlog, pipelines.control.metrics)
 
     def stopService(self) -> Deferred[None]:  # noqa: N802  # Twisted's name
         """Stop listening, take leave of all clients, give the data directory back."""
@@ -133,8 +145,7 @@ class Daemon(Service):
         if self._watchdog is not None and self._watchdog.running:
             self._watchdog.stop()
         closings = [] if self._ports is None else self._ports.close()
-        if self._control is not None:
-            closings.append(self._control.stopListening())
+        closings += [port.stopListening() for port in (self._control, self._metrics) if port is not None]
         waiting = [closing for closing in closings if closing is not None]
         if self._listener is not None:
             waiting.append(self._listener.close("The proxy on this machine is shutting down."))
@@ -157,8 +168,9 @@ class Daemon(Service):
 
     def _give_back(self) -> None:
         """The start failed: leave nothing open or locked."""
-        if self._control is not None:
-            self._control.stopListening()
+        for port in (self._control, self._metrics):
+            if port is not None:
+                port.stopListening()
         if self._pipelines is not None:
             self._pipelines.abandon()
         if self._data is not None:
@@ -281,8 +293,10 @@ class Daemon(Service):
             )
         if self._control is not None:
             _log.info("the control socket is {path}", path=str(self.settings.control))
-        for address in [] if self._ports is None else self._ports.addresses:
-            _log.info("listening on {address}", address=address)
+        if self._metrics is not None:
+            _log.info("the metrics are at http://{address}/metrics", address=address(self._metrics))
+        for where in [] if self._ports is None else self._ports.addresses:
+            _log.info("listening on {address}", address=where)
 
 
 class Options(usage.Options):

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from e2eproxy.endpoints import EndpointError, is_loopback, read_endpoint
+from e2eproxy.endpoints import EndpointError, is_loopback, read_endpoint, read_metrics_endpoint
 from e2eproxy.errors import LocalError
 from e2eproxy.trust import location
 
@@ -40,6 +40,17 @@ def listen_endpoint(text: str) -> str:
     """An endpoint string as it came, when it is one that may be listened on."""
     try:
         read_endpoint(text)
+    except EndpointError as error:
+        raise OptionError(f"{shown(text)}: {error}") from error
+    return text
+
+
+def metrics_endpoint(text: str) -> str | None:
+    """An endpoint string as it came, when the metrics may be served there; None for "none"."""
+    if text == "none":
+        return None
+    try:
+        read_metrics_endpoint(text)
     except EndpointError as error:
         raise OptionError(f"{shown(text)}: {error}") from error
     return text

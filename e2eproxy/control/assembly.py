@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from e2eproxy.control import metrics
 from e2eproxy.control.adhoc import AdHoc
 from e2eproxy.control.api import Api, Daemon
 from e2eproxy.control.contact import Contact
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Control:
-    """Makes the steering of *guards* (``Guards`` takes this object's ``steering``); ``api`` is there once it has.
+    """Makes the steering of *guards* (``Guards`` takes this object's ``steering``); the rest is there once it has.
 
     *wall*: seconds since 1970. *random*: secret bytes. *in_thread*: calls a slow function elsewhere. *clients*: how many are
     connected.
@@ -45,5 +46,10 @@ class Control:
         wall = self._daemon.now
         stored = Stored(guards, in_thread=self._in_thread, wall=wall, random=self._random)
         self.api = Api(guards, stored, self._daemon)
+        self._source = metrics.Source(guards=guards, daemon=self._daemon)
         contact = Contact(AdHoc(self.api, wall), PROXY, self._daemon.version)
         return Faces(self.api, contact, PROXY)
+
+    def metrics(self) -> tuple[str, bytes]:
+        """Return the page for monitoring: its content type, and what is shown."""
+        return metrics.CONTENT_TYPE, metrics.text(self._source)

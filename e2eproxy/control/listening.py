@@ -11,14 +11,12 @@ import socket
 import stat
 import struct
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from twisted.internet.error import CannotListenError
-from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
-from twisted.web.http import HTTPChannel
-from twisted.web.server import Request, Site
 
+from e2eproxy.control.bounds import BoundedSite, No
 from e2eproxy.control.web import Web
 from e2eproxy.errors import LocalError
 
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from twisted.internet.interfaces import IListeningPort
-    from twisted.python.failure import Failure
 
     from e2eproxy.control.api import Api
     from e2eproxy.control.web import Page
@@ -36,104 +33,27 @@ if TYPE_CHECKING:
 MOST_BODY: Final = 32 * 2**20
 #: Connections at one time.
 MOST_CONNECTIONS: Final = 200
-#: Seconds after which a connection that says nothing is closed.
-IDLE_SECONDS: Final = 60
 #: Bytes that the address of a Unix socket may have.
 LONGEST_PATH: Final = 107
 _PEER: Final = struct.Struct("3i")
 _ROOT: Final = 0
 
 
-class _Request(Request):
-    """A request whose body is bounded whatever its header says."""
+class _Site(BoundedSite):
+    """Serves the routes, to this user alone."""
 
-    _taken = 0
-    _refused = False
-
-    def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
-        """Refuse what says that it is too long."""
-        if length is not None and length > MOST_BODY:
-            self._refuse()
-        super().gotLength(0 if self._refused else length)  # type: ignore[no-untyped-call] # Twisted's
-
-    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
-        """Refuse what is too long without having said so."""
-        self._taken += len(data)
-        if not self._refused and self._taken > MOST_BODY:
-            self._refuse()
-        if not self._refused:
-            super().handleContentChunk(data)  # type: ignore[no-untyped-call] # Twisted's
-
-    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:  # noqa: N802 - Twisted's name
-        """Do nothing with what was refused, nor with a path that is spelled as none of ours is."""
-        if b"%" in path or not path.isascii():
-            self._refused = True
-            say_no(self.channel, "404 Not Found", "not-found", "GET /v1/commands says what there is.")
-        if not self._refused:
-            super().requestReceived(command, path, version)  # type: ignore[no-untyped-call] # Twisted's
-
-    def _refuse(self) -> None:
-        self._refused = True
-        say_no(self.channel, "413 Content Too Large", "too-large", f"Send at most {MOST_BODY} bytes.")
-
-
-class _Channel(HTTPChannel):
-    """A connection."""
-
-    _refused = False
-    _counted = False
+    most_body: ClassVar[int] = MOST_BODY
+    most_connections: ClassVar[int] = MOST_CONNECTIONS
+    there_is: ClassVar[str] = "GET /v1/commands says what there is."
     _log = Logger()
 
-    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
+    def refusal(self, transport: Any) -> No | None:  # noqa: ANN401 - Twisted's, whose interface for sockets has no types
         """Look who it is."""
-        transport: Any = self.transport  # Twisted's, whose interface for sockets has no types
         user = peer_user(transport.getHandle())
         if user not in {os.geteuid(), _ROOT}:
             self._log.warn("the user {user} was refused at the control socket", user=user)
-            self._say_no("403 Forbidden", "forbidden", "Only the user that e2eproxy runs as may steer it.")
-        elif self.factory.open >= MOST_CONNECTIONS:
-            self._say_no(
-                "503 Service Unavailable", "busy", "There are too many connections; try again in a moment."
-            )
-        else:
-            self.factory.open += 1
-            self._counted = True
-            super().connectionMade()  # type: ignore[no-untyped-call] # Twisted's
-
-    def _say_no(self, status: str, kind: str, text: str) -> None:
-        self._refused = True
-        say_no(self, status, kind, text)
-
-    def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
-        """Read on, unless it was refused."""
-        if not self._refused:
-            super().dataReceived(data)  # type: ignore[no-untyped-call] # Twisted's
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802 - Twisted's name
-        """Count it no more."""
-        if self._counted:
-            self.factory.open -= 1
-            super().connectionLost(reason)  # type: ignore[no-untyped-call] # Twisted's
-
-
-class _Site(Site):
-    """Serves the routes; *open*: how many connections there are. What is asked is nobody's to log (law 8)."""
-
-    protocol = _Channel  # type: ignore[assignment] # HTTP/2 is nothing for a Unix socket
-    requestFactory = _Request  # noqa: N815 - Twisted's name
-    noisy = False
-    open = 0
-
-    def log(self, request: object) -> None:
-        """Log nothing."""
-
-
-def say_no(channel: Any, status: str, kind: str, text: str) -> None:  # noqa: ANN401 - Twisted's, without types
-    """Answer for a request that is not read any further, and close."""
-    body = f'{{"error": {{"kind": "{kind}", "text": "{text}"}}}}\n'
-    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
-    channel.transport.write(f"{head}\r\n{body}".encode())
-    channel.transport.loseConnection()
+            return No("403 Forbidden", "forbidden", "Only the user that e2eproxy runs as may steer it.")
+        return super().refusal(transport)
 
 
 def peer_user(connection: socket.socket) -> int:
@@ -155,7 +75,7 @@ def listen(
         raise LocalError(
             f"the control socket {path} has a path of more than {LONGEST_PATH} bytes; name a shorter one with --control"
         )
-    site = _Site(Web(api, pages).resource(), timeout=IDLE_SECONDS, reactor=reactor)  # type: ignore[no-untyped-call] # Twisted's
+    site = _Site(Web(api, pages).resource(), reactor)
     before = os.umask(0o177)
     try:
         _remove_stale(path)

@@ -23,7 +23,7 @@ from e2eproxy.proxy.classify import Scene
 from e2eproxy.proxy.errands import Errands
 from e2eproxy.proxy.farewell import Farewell
 from e2eproxy.proxy.greeting import Greeting
-from e2eproxy.proxy.holding import Lines
+from e2eproxy.proxy.holding import Direction, Lines
 from e2eproxy.proxy.incoming import Incoming, IncomingStanzas
 from e2eproxy.proxy.notices import PROXY, Notices
 from e2eproxy.proxy.outer import given_back
@@ -32,6 +32,7 @@ from e2eproxy.proxy.pipeline import NO_CARE, Care, Kept
 from e2eproxy.proxy.questions import Questions
 from e2eproxy.proxy.rooms import Rooms
 from e2eproxy.proxy.sightings import Sightings
+from e2eproxy.proxy.tally import Fate, Why
 from e2eproxy.proxy.unacknowledged import Unacknowledged
 from e2eproxy.xmpp import names
 from e2eproxy.xmpp.archive_queries import ArchiveQueries
@@ -68,6 +69,7 @@ class Guard:
         self._guards = guards
         self._ways = ways
         self._clock = guards.clock
+        self._tally = guards.tally
         self.own = JID("", "")
         self.desk: Desk | None = None
         self._out: OutgoingStanzas | None = None
@@ -128,6 +130,7 @@ class Guard:
             taken=self._take_command,
             wanted=self._sightings.wanted,
             may_offer=self._roster.gets_our_presence,
+            tally=self._tally,
         )
         self._in = IncomingStanzas(
             desk,
@@ -138,6 +141,7 @@ class Guard:
             proxy=PROXY,
             now=self._clock.seconds,
             dropped=self._notices.dropped,
+            tally=self._tally,
         )
         self._greeting = greeting = Greeting(desk, self._clock, self._notices, why_not, self._ask_roster)
         waits = (self._intake, self._out_lines.by_contact, self._in_lines.by_contact)
@@ -155,12 +159,18 @@ class Guard:
 
     def must_see(self, element: Element) -> bool:
         """Look into whatever may hold something a method is to open."""
-        return element.name != names.PRESENCE and (self.desk is None or bool(self.desk.lanes))
+        replaced = element.name != names.PRESENCE and (self.desk is None or bool(self.desk.lanes))
+        # It is asked once for each.
+        self._tally.stanza(Direction.IN, Fate.REPLACED if replaced else Fate.PASSED)
+        if replaced:
+            self._tally.failed(Direction.IN, Why.TOO_LARGE)
+        return replaced
 
     def from_client(self, element: Element, root: bytes) -> bytes | None:
         """Take a stanza of the client."""
         desk = self.desk
         if desk is not None and not any(self._attention) and desk.lenient() and quick.may_leave(element):
+            self._tally.passed_out += 1
             return element.raw
         stanza = Stanza.of(element, root)
         if self._greeting is not None and self._greeting.reports:
@@ -186,6 +196,7 @@ class Guard:
         """Take a stanza of the server."""
         desk = self.desk
         if desk is not None and not any(self._attention) and desk.lenient() and quick.may_enter(element):
+            self._tally.passed_in += 1
             return element.raw
         stanza = Stanza.of(element, root)
         if self._in is None:
@@ -210,6 +221,7 @@ class Guard:
 
     def refused(self, care: Care) -> None:
         """Give back what could not be sent."""
+        self._tally.failed(Direction.OUT, Why.NOT_TAKEN)
         if self._unacknowledged is not None:
             self._unacknowledged.refused(care)
 
@@ -217,6 +229,7 @@ class Guard:
         """Give back or report what may not have arrived, and tell the engines whose it was."""
         if self._unacknowledged is None or self.desk is None:
             return
+        self._tally.failed(Direction.OUT, Why.NOT_ACKNOWLEDGED, count=len(items) - items.count(NO_CARE))
         doubtful = self._unacknowledged.lost(items)
         if doubtful:
             self.desk.tell_all(events.Interrupted(own=self.own, doubtful=doubtful))
@@ -246,7 +259,7 @@ class Guard:
         self._intake.clear()
         for _, _, held in self._in_lines.empty():
             if self._in is not None:
-                self._in.overdue(held.item, "the connection ended")
+                self._in.overdue(held.item, "the connection ended", Why.ENDED)
         self._out = self._in = None
         self._guards.leave(self.own, self)
         self._guards.steering.left(self.own)
@@ -258,6 +271,8 @@ class Guard:
 
     def _unlooked(self, stanza: Stanza) -> None:
         """Give back, or report, a stanza that was not even looked at."""
+        self._tally.failed(Direction.OUT, Why.ENDED)
+        self._tally.stanza(Direction.OUT, Fate.UNSENT)
         if self._ways.client_there:
             why = "Not sent: the connection ended first."
             raw = given_back(stanza, "recipient-unavailable", why, str(self.own))
@@ -391,9 +406,11 @@ class Guard:
             return None
         if stanza.kind == "iq":
             if self._questions.answered(stanza) or self._of_roster(stanza):
+                self._tally.stanza(Direction.IN, Fate.TAKEN)
                 return None
         elif stanza.type == "error" and self._errands.emitted(stanza.id):
             # The client never sent that; its engine hears of a peer that is not there by presence and timers.
+            self._tally.stanza(Direction.IN, Fate.TAKEN)
             return None
         if stanza.kind == "presence":
             self._sightings.presence(stanza)
@@ -469,5 +486,10 @@ class Guard:
     @property
     def waiting(self) -> int:
         """How many stanzas wait here, in either direction, but for words to the proxy."""
+        return sum(self.waits.values())
+
+    @property
+    def waits(self) -> dict[Direction, int]:
+        """The same by direction."""
         out = sum(len(line.held) for (_, jid), line in self._out_lines.by_contact.items() if jid != PROXY)
-        return out + len(self._in_lines) + len(self._intake)
+        return {Direction.OUT: out + len(self._intake), Direction.IN: len(self._in_lines)}

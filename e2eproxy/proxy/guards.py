@@ -22,11 +22,12 @@ from e2eproxy.proxy.desk import Desk, Equipped
 from e2eproxy.proxy.guard import Guard
 from e2eproxy.proxy.history import Histories, Told
 from e2eproxy.proxy.rules import client_speaks
+from e2eproxy.proxy.tally import Tally
 from e2eproxy.trust.values import Decision
 from e2eproxy.xmpp.jid import JID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
@@ -83,6 +84,7 @@ class Guards:
         self.rules = rules
         self._writer = writer
         self._methods = methods
+        self.tally = Tally([method.traits.name for method in methods], clock.seconds)
         self._wall = wall
         self._random = random
         self._settings = settings or {}
@@ -155,6 +157,7 @@ class Guards:
         return Equipped(Harness(method, context, self._bug), view)
 
     def _bug(self, bug: Bug) -> None:
+        self.tally.bug(bug.method)
         self._log.error(
             "the method {method} has a bug: at {event} {what} {where}",
             method=bug.method,
@@ -206,6 +209,11 @@ class Guards:
         """Return the guards of the account's streams."""
         return [guard for jid, guard in self._guards.items() if jid.bare == account]
 
+    @property
+    def all(self) -> Iterable[Guard]:
+        """The guards of all streams."""
+        return self._guards.values()
+
     def heard(self, account: JID, text: str) -> None:
         """Take note that *account* was told *text*."""
         self.histories.add(account, Told(self._wall(), text))
@@ -233,6 +241,13 @@ class Guards:
         if known is None or known.waiting is not None:
             return None, ""
         return known.desk, known.why_not
+
+    def state(self, account: JID) -> str:
+        """Return how the open *account* is: "opening", "open", or "refused" if nothing of it can leave."""
+        known = self._open[account]
+        if known.waiting is not None:
+            return "opening"
+        return "refused" if known.why_not else "open"
 
     def let_go(self, account: JID) -> bool:
         """Close *account* now if no stream of it is there; return whether it is closed."""

@@ -23,6 +23,7 @@ from e2eproxy.proxy.holding import NO_ROOM, Direction
 from e2eproxy.proxy.ids import Opened, Pair
 from e2eproxy.proxy.notes import Shown
 from e2eproxy.proxy.pipeline import Kept
+from e2eproxy.proxy.tally import FATES, NO_METHOD, Fate, Why
 from e2eproxy.trust.values import KeptOriginal
 from e2eproxy.xmpp import names
 from e2eproxy.xmpp.client_error import bare_error
@@ -38,8 +39,12 @@ if TYPE_CHECKING:
     from e2eproxy.proxy.lane import Lane
     from e2eproxy.proxy.notes import Note
     from e2eproxy.proxy.pipeline import Ways
+    from e2eproxy.proxy.tally import Tally
     from e2eproxy.trust.values import SentId
     from e2eproxy.xmpp.archive_queries import ArchiveQueries
+
+    #: What the client gets, and what that makes of the stanza.
+    _Shown = tuple[bytes, Fate]
 
 _WAYS: Final = {
     "carbon received": Way.CARBON_RECEIVED,
@@ -69,6 +74,10 @@ class Incoming:
     again: bool = False
     plain: bool = False
     kept: Kept = field(factory=Kept)
+    # Since when it is in its line, in seconds; None if it never was in one.
+    since: float | None = None
+    # What became of it, as far as that is known.
+    fate: Fate = Fate.ABSORBED
     # What a method found inside, each part as it can be shown, or why it cannot.
     inside: list[Stanza | str] = field(factory=list)
     # Whether the original is in the store before a placeholder for it is shown.
@@ -85,13 +94,18 @@ class Incoming:
         return self.ref[:REFERENCE]
 
     @property
+    def method(self) -> str:
+        """The name of the method that has it, as it is counted."""
+        return NO_METHOD if self.lane is None else self.lane.name
+
+    @property
     def is_message(self) -> bool:
         """Whether a placeholder can stand for it."""
         return self.inner.kind == "message"
 
 
 class IncomingStanzas:
-    """The inbound half of a guard. *dropped* is told of each forgery, with the reason."""
+    """The inbound half of a guard. *dropped* is told of each forgery, with the reason; *tally* counts what becomes of them."""
 
     def __init__(
         self,
@@ -104,6 +118,7 @@ class IncomingStanzas:
         proxy: JID,
         now: Callable[[], float],
         dropped: Callable[[str], None],
+        tally: Tally,
     ) -> None:
         self._desk = desk
         self._ways = ways
@@ -113,6 +128,7 @@ class IncomingStanzas:
         self._proxy = proxy
         self._now = now
         self._dropped = dropped
+        self._tally = tally
         self._under_way: dict[Ref, Incoming] = {}
 
     def take(self, stanza: Stanza) -> bytes | Kept | None:
@@ -123,34 +139,46 @@ class IncomingStanzas:
         except RemoteError:
             wrapper = None
         if sender.bare == self._proxy:
-            self._dropped("Somebody else wrote in the name of the proxy.")
+            self._drop("Somebody else wrote in the name of the proxy.")
             return None
         if isinstance(wrapper, Forgery):
-            self._dropped(wrapper.reason)
+            self._drop(wrapper.reason)
             return None
         if stanza.kind != "presence":
             self._desk.saw(sender, stanza.id)
         return self._sorted(stanza, wrapper if wrapper and wrapper.kind in _WAYS else None, sender)
 
+    def _drop(self, why: str) -> None:
+        self._tally.failed(Direction.IN, Why.FORGED)
+        self._tally.stanza(Direction.IN, Fate.DROPPED)
+        self._dropped(why)
+
     def _sorted(self, stanza: Stanza, wrapper: Wrapper | None, sender: JID) -> bytes | Kept:
         item = self._for_a_method(stanza, wrapper, sender)
         if item is None and wrapper is not None:
-            return self._plain_inside(stanza, wrapper)
+            return self._at_once(self._plain_inside(stanza, wrapper))
         if item is None and stanza.type in {"error", "result"}:
             answer = self._answer(stanza, sender)
             if isinstance(answer, bytes):
-                return answer
+                return self._at_once((answer, Fate.CHANGED))
             item = answer
         if item is None and not self._lines.standing(Direction.IN, sender.bare):
-            return self._plain(stanza, sender)
+            return self._at_once(self._plain(stanza, sender))
         if item is None:
             # It needs nothing, but what is before it from there does.
             item = self._behind(stanza, sender)
-        if self._lines.join(Direction.IN, item.peer.bare, item, len(stanza.raw), self._now()):
+        now = self._now()
+        if self._lines.join(Direction.IN, item.peer.bare, item, len(stanza.raw), now):
+            item.since = now
             self.go_on(item.peer.bare)
         else:
-            self._placeholder(item, f"{NO_ROOM}.")
+            self._placeholder(item, f"{NO_ROOM}.", Why.NO_ROOM)
         return item.kept
+
+    def _at_once(self, shown: _Shown) -> bytes:
+        raw, fate = shown
+        self._tally.stanza(Direction.IN, fate)
+        return raw
 
     def go_on(self, contact: JID) -> None:
         """Let the stanzas of *contact* have their turn, as far as they need not wait."""
@@ -158,7 +186,8 @@ class IncomingStanzas:
             item = held.item
             self._under_way[item.ref] = item
             if item.plain:
-                self._show(self._plain(item.outer, item.peer))
+                raw, item.fate = self._plain(item.outer, item.peer)
+                self._show(raw)
                 self.settle(item.ref)
                 continue
             if item.lane is None:
@@ -182,10 +211,10 @@ class IncomingStanzas:
         self._lines.retry(Direction.IN, contact)
         self.go_on(contact)
 
-    def overdue(self, item: Incoming, why: str) -> None:
+    def overdue(self, item: Incoming, why: str, reason: Why = Why.OVERDUE) -> None:
         """Deliver a placeholder for a stanza that has waited too long."""
         self._under_way.pop(item.ref, None)
-        self._placeholder(item, f"what it needed did not come in time ({why or 'its turn'}).")
+        self._placeholder(item, f"what it needed did not come in time ({why or 'its turn'}).", reason)
 
     def prepare(self, event: Inbound, effects: Sequence[e.Effect]) -> Sequence[Note]:
         """Return what has to be durable before ``outcome`` does what a method decided."""
@@ -217,9 +246,12 @@ class IncomingStanzas:
             case e.Absorb():
                 pass
             case e.Decline(body=body):
+                item.fate = Fate.MARKED
                 self._show(self._shown(item, marked_plain(item.inner, body)))
             case e.Hold(why=why):
                 del self._under_way[item.ref]
+                if not item.again:
+                    self._tally.held(Direction.IN, item.method)
                 item.again = True
                 self._lines.wait(Direction.IN, item.peer.bare, why)
             case _:
@@ -248,30 +280,34 @@ class IncomingStanzas:
         to = prepared(inner.to) or self._own
         return Incoming(Ref(uuid4().hex), stanza, wrapper, lane, peer, to, way, sent_at)
 
-    def _plain_inside(self, stanza: Stanza, wrapper: Wrapper) -> bytes:
+    def _plain_inside(self, stanza: Stanza, wrapper: Wrapper) -> _Shown:
         """Return a carbon or an archived message that is nobody's, marked if it should have been encrypted."""
         author = prepared(wrapper.inner.from_)
         if author is None or wrapper.inner.kind != "message":
-            return stanza.raw
-        shown = self._plain(wrapper.inner, author)
-        return stanza.raw if shown == wrapper.inner.raw else rewrapped(stanza, wrapper, shown)
+            return stanza.raw, Fate.PASSED
+        shown, fate = self._plain(wrapper.inner, author)
+        return stanza.raw if fate is Fate.PASSED else rewrapped(stanza, wrapper, shown), fate
 
     def _behind(self, stanza: Stanza, sender: JID) -> Incoming:
         return Incoming(Ref(uuid4().hex), stanza, None, None, sender, self._own, Way.LIVE, None, plain=True)
 
-    def _plain(self, stanza: Stanza, sender: JID) -> bytes:
+    def _plain(self, stanza: Stanza, sender: JID) -> _Shown:
         """Return what the client gets of a stanza that is nobody's: marked, if it should have been encrypted."""
+        came = raw = stanza.raw
         if stanza.kind != "message" or stanza.type == "error":
-            return stanza.raw
+            return came, Fate.PASSED
         try:
             if len(self._desk.pairs):
                 stanza = stanza.changed(self._desk.pairs.with_client_ids(stanza))
+                raw = stanza.raw
             if stanza.type != "groupchat" and self._desk.encrypted_with(sender.bare):
-                return marked_plain(stanza)
+                shown = marked_plain(stanza)
+                if shown != raw:
+                    return shown, Fate.MARKED
         except RemoteError:
             # What cannot be read cannot be marked either; the framer has let it pass, so the client may read it.
-            return stanza.raw
-        return stanza.raw
+            return raw, Fate.PASSED if raw == came else Fate.CHANGED
+        return raw, Fate.PASSED if raw == came else Fate.CHANGED
 
     # -- what answers ours -----------------------------------------------------------------------------------------------
 
@@ -305,6 +341,7 @@ class IncomingStanzas:
             ):
                 original = Stanza.parse(sent.original)
                 raw = self._as_answer(item.outer, Pair(sent.client_id, item.peer.bare, original))
+            item.fate = Fate.PASSED if raw == item.outer.raw else Fate.CHANGED
             self._show(raw)
             self.settle(item.ref)
 
@@ -327,6 +364,7 @@ class IncomingStanzas:
     def _opened(self, item: Incoming, stanza: Stanza | str, protection: e.Protection) -> bytes | None:
         if isinstance(stanza, str):
             return self._unreadable(item, stanza)
+        item.fate = Fate.OPENED
         if item.wrapper is None:
             self._desk.opened.note(
                 item.peer, stanza.id, Opened(item.inner.id, item.inner.from_ or str(item.peer))
@@ -334,7 +372,9 @@ class IncomingStanzas:
         mark = self._desk.mark(item.peer, protection.key)
         return self._shown(item, marked(stanza, mark) if mark and stanza.kind == "message" else stanza.raw)
 
-    def _unreadable(self, item: Incoming, why: str) -> bytes | None:
+    def _unreadable(self, item: Incoming, why: str, reason: Why = Why.NOT_OPENED) -> bytes | None:
+        item.fate = Fate.UNREADABLE
+        self._tally.failed(Direction.IN, reason, item.method)
         if not item.is_message:
             self._answer_for_client(item)
             return None
@@ -347,21 +387,22 @@ class IncomingStanzas:
         if inner.kind == "iq" and inner.type in {"get", "set"} and item.wrapper is None:
             self._ways.to_server(bare_error("iq", "not-acceptable", to=inner.from_, stanza_id=inner.id))
 
-    def _placeholder(self, item: Incoming, why: str) -> None:
+    def _placeholder(self, item: Incoming, why: str, reason: Why) -> None:
         """Deliver a placeholder that no method asked for, once the original is kept."""
         if item.lane is None:
-            self._ways.to_client(self._plain(item.outer, item.peer))
-            item.kept.release()
+            raw, item.fate = self._plain(item.outer, item.peer)
+            self._ways.to_client(raw)
+            self._done(item)
             return
         if not item.is_message:
-            self._answer_for_client(item)
-            item.kept.release()
+            self._unreadable(item, why, reason)
+            self._done(item)
             return
 
         def show(kept: bool) -> None:
             item.promised = kept
-            self._show(self._unreadable(item, why))
-            item.kept.release()
+            self._show(self._unreadable(item, why, reason))
+            self._done(item)
 
         noting = self._desk.cabinet.note(self._original(item))
         noting.addCallbacks(lambda _: show(True), lambda _: show(False))
@@ -390,9 +431,17 @@ class IncomingStanzas:
         """Take note that a method has said all it has to say about a stanza: unless it is held, the next one's turn."""
         item = self._under_way.pop(ref, None)
         if item is not None:
-            item.kept.release()
+            self._done(item)
             self._lines.done(Direction.IN, item.peer.bare)
             self.go_on(item.peer.bare)
+
+    def _done(self, item: Incoming) -> None:
+        """The client has *item*, or what stands for it."""
+        method = item.method if FATES[Direction.IN][item.fate].by_method else NO_METHOD
+        self._tally.stanza(Direction.IN, item.fate, method)
+        if item.since is not None:
+            self._tally.took(Direction.IN, method, item.since)
+        item.kept.release()
 
 
 def _title(item: Incoming) -> str:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from attrs import define, field
 
 from e2eproxy.proxy.kinds import Kind
+from e2eproxy.proxy.notes import Leaves
 from e2eproxy.proxy.notices import PROXY
-from e2eproxy.trust.values import HeldStanza
+from e2eproxy.proxy.tally import NO_METHOD
+from e2eproxy.trust.values import HeldStanza, SentId
 
 if TYPE_CHECKING:
     from e2eproxy.methods.events import Ref
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from e2eproxy.proxy.classify import Classified
     from e2eproxy.proxy.ids import Opened
     from e2eproxy.proxy.lane import Lane
+    from e2eproxy.proxy.tally import Why
     from e2eproxy.xmpp.jid import JID
     from e2eproxy.xmpp.stanza import Stanza
 
@@ -39,13 +42,17 @@ class Outgoing:
     offer: str = ""
     adds: bytes = b""
     again: bool = False
+    #: Since when it is in its line, in seconds; None if it never was in one.
+    since: float | None = None
+    #: Whether it was counted as one that waits.
+    waited: bool = False
     required: bool = False
     #: Whether it is stored among the held ones, or will be before anything later of it is.
     held: bool = False
     #: What a method made of it, ready to leave, by the order of the method's effects; with the outer id.
     made: list[tuple[bytes, str]] = field(factory=list)
-    #: Why it cannot leave although a method made something: condition and text.
-    fault: tuple[str, str] | None = None
+    #: Why it cannot leave although a method made something: reason, condition and text.
+    fault: tuple[Why, str, str] | None = None
 
     def to_be_held(self, cabinet: Cabinet) -> HeldStanza:
         """Return what *cabinet* keeps while it waits."""
@@ -56,6 +63,24 @@ class Outgoing:
             stanza=self.stanza.standalone(),
             held_at=cabinet.now(),
         )
+
+    def leaves(self, cabinet: Cabinet, raw: bytes | None, outer: str) -> Leaves:
+        """Return what *cabinet* keeps before it leaves as *raw*, None for what is not to be sent again as it is."""
+        sent = SentId(
+            account=str(cabinet.account),
+            outer_id=outer,
+            client_id=self.stanza.id,
+            to=str(self.found.to or self.contact),
+            sent_at=cabinet.now(),
+            original=self.stanza.standalone(),
+            outer=raw,
+        )
+        return Leaves(sent=sent, stanza=self.stanza.raw, held=self.ref if self.held else None)
+
+    @property
+    def method(self) -> str:
+        """The name of the method that has it, as it is counted."""
+        return NO_METHOD if self.lane is None else self.lane.name
 
 
 def line_of(stanza: Stanza, found: Classified, contact: JID) -> JID:

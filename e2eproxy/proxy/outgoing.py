@@ -19,18 +19,19 @@ from e2eproxy.proxy import leftovers, sticky
 from e2eproxy.proxy.classify import classify
 from e2eproxy.proxy.holding import NO_ROOM, Direction
 from e2eproxy.proxy.ids import Pair
-from e2eproxy.proxy.kinds import KINDS, METHOD_KINDS, Kind, Setting
+from e2eproxy.proxy.kinds import KINDS, Kind
 from e2eproxy.proxy.literal import literal
 from e2eproxy.proxy.notes import Leaves, Waits
 from e2eproxy.proxy.on_its_way import Outgoing, line_of
 from e2eproxy.proxy.outer import MOST_BYTES, bare_answer, bare_refusal, new_id, protected, request, with_offer
 from e2eproxy.proxy.pipeline import Care
-from e2eproxy.proxy.policy import Outcome, Reach, Reason, Ruling, State, decide
+from e2eproxy.proxy.policy import Outcome, Reason, Ruling
 from e2eproxy.proxy.refusals import refusal
+from e2eproxy.proxy.rulings import IN_SESSION, Rulings
 from e2eproxy.proxy.shapes import Ids
+from e2eproxy.proxy.tally import FATES, NO_METHOD, Fate, Why
 from e2eproxy.proxy.trim import trimmed
 from e2eproxy.proxy.waits import Waits as DiscoveryWaits
-from e2eproxy.trust.values import SentId
 from e2eproxy.xmpp.client_error import error_to_client
 from e2eproxy.xmpp.jid import prepared
 from e2eproxy.xmpp.spans import BadElement
@@ -44,13 +45,13 @@ if TYPE_CHECKING:
     from e2eproxy.proxy.lane import Lane
     from e2eproxy.proxy.notes import Note
     from e2eproxy.proxy.pipeline import Ways
-    from e2eproxy.proxy.rules import Resolved
+    from e2eproxy.proxy.tally import Tally
     from e2eproxy.proxy.unacknowledged import Unacknowledged
+    from e2eproxy.trust.values import SentId
     from e2eproxy.xmpp.jid import JID
     from e2eproxy.xmpp.stanza import Stanza
 
 _NOT_STORED: Final = "Not sent: the store could not be written to."
-_IN_SESSION: Final = frozenset((Reach.LIVE, Reach.FINISHED))
 
 
 class OutgoingStanzas:
@@ -59,7 +60,7 @@ class OutgoingStanzas:
     *now*: seconds, for waiting. *schedule(seconds, function)* calls back later. *scene* says what is known when a stanza
     is classified, *nodes* which disco nodes a contact announced. *safe* is called when nothing is ``exposed`` any more.
     *taken* gets what is for the proxy itself, *wanted* is told to whom a text is about to go.
-    *may_offer* says whether a contact may learn from a text in clear that we could encrypt: one that gets our presence.
+    *tally* counts what becomes of them. *may_offer* says whether a contact may learn from a text in clear that we could encrypt: one that gets our presence.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class OutgoingStanzas:
         taken: Callable[[Outgoing], None],
         wanted: Callable[[JID], None],
         may_offer: Callable[[JID], bool],
+        tally: Tally,
     ) -> None:
         self._desk = desk
         self._ways = ways
@@ -89,7 +91,9 @@ class OutgoingStanzas:
         self._taken = taken
         self._wanted = wanted
         self._may_offer = may_offer
+        self._tally = tally
         self._waits = DiscoveryWaits()
+        self._rulings = Rulings(desk, self._waits, now)
         self._under_way: dict[Ref, Outgoing] = {}
         self._waking: set[JID] = set()
         # What leaves as soon as the store knows of it.
@@ -110,6 +114,8 @@ class OutgoingStanzas:
             meant = literal(stanza)
             tree = stanza.tree if meant is None else meant.tree
         except BadElement as error:
+            self._tally.failed(Direction.OUT, Why.MALFORMED)
+            self._tally.stanza(Direction.OUT, Fate.REFUSED)
             self._ways.to_client(bare_refusal(stanza, str(error)))
             return None
         stanza = meant or stanza
@@ -120,13 +126,16 @@ class OutgoingStanzas:
         answers = self._desk.opened.answered_by(contact, tree) if KINDS[found.kind].answer else None
         item = Outgoing(Ref(uuid4().hex), stanza, found, contact, line_of(stanza, found, contact), answers)
         if not self._lines.standing(Direction.OUT, item.line):
-            ruling = self._ruling(item)
+            ruling = self._rulings.of(item)
             if ruling.outcome is Outcome.PASS:
                 self._used(item, ruling)
+                self._tally.stanza(Direction.OUT, Fate.PASSED)
                 return stanza.raw
-        if not self._lines.join(Direction.OUT, item.line, item, len(stanza.raw), self._now()):
-            self._give_back(item, "resource-constraint", f"Not sent: {NO_ROOM}.")
+        now = self._now()
+        if not self._lines.join(Direction.OUT, item.line, item, len(stanza.raw), now):
+            self._give_back(item, Why.NO_ROOM, "resource-constraint", f"Not sent: {NO_ROOM}.")
             return None
+        item.since = now
         self._exposed.add(item.ref)
         self.go_on(item.line)
         if item.ref in self._exposed and item.ref not in self._under_way and item.ref not in self._leaving:
@@ -146,7 +155,7 @@ class OutgoingStanzas:
         """Give back a stanza that has to wait and cannot be stored, unless a method has it: that will fail as well."""
         item.held = False
         if item.ref in self._exposed and self._lines.remove(Direction.OUT, item.line, item):
-            self._give_back(item, "internal-server-error", _NOT_STORED)
+            self._give_back(item, Why.NOT_STORED, "internal-server-error", _NOT_STORED)
             self.go_on(item.line)
 
     def _is_safe(self, item: Outgoing) -> None:
@@ -169,68 +178,32 @@ class OutgoingStanzas:
     def overdue(self, item: Outgoing, why: str) -> None:
         """Give back a stanza that has waited too long."""
         text = f"Not sent: it waited too long ({why or 'for its turn'})."
-        self._give_back(item, "remote-server-timeout", text)
+        self._give_back(item, Why.OVERDUE, "remote-server-timeout", text)
 
     def undeliverable(self, item: Outgoing) -> None:
         """Give back a stanza that is still here when the stream ends, or report it if the client has gone."""
         made = [outer for _, outer in item.made]
         self._forget(item)
         if self._ways.client_there:
-            self._give_back(item, "recipient-unavailable", "Not sent: the connection ended first.")
+            text = "Not sent: the connection ended first."
+            self._give_back(item, Why.ENDED, "recipient-unavailable", text, Fate.UNSENT)
             if made:
                 self._desk.cabinet.settled(sent=made)
         else:
-            text = leftovers.unsent(item.stanza, str(item.contact), self._desk.cabinet.now())
-            self._desk.cabinet.report(text, held=[item.ref] if item.held else [], sent=made)
+            lines = leftovers.unsent(item.stanza, str(item.contact), self._desk.cabinet.now())
+            self._desk.cabinet.report(lines, held=[item.ref] if item.held else [], sent=made)
+            self._tally.failed(Direction.OUT, Why.ENDED, item.method)
+            self._count(item, Fate.UNSENT)
             self._is_safe(item)
 
     # -- policy --------------------------------------------------------------------------------------------------------
 
-    def _ruling(self, item: Outgoing) -> Ruling:
-        resolved = self._desk.resolved(item.found)
-        if not item.asked:
-            item.lanes = self._desk.order(resolved)
-            item.asked = True
-        state = self._state(item, resolved)
-        without = evolve(state, reach=Reach.NONE, carries=True)
-        item.required = decide(item.found.kind, resolved.when, without).outcome is not Outcome.PASS
-        ruling = decide(item.found.kind, resolved.when, state)
-        answers = item.found.kind is Kind.IQ_RESULT_OF_ITSELF and resolved.when is Setting.REQUIRE
-        if answers and ruling.outcome is Outcome.PASS and item.stanza.id not in self._desk.seen(item.contact):
-            # What the software says of itself may go, but not under an id that nobody is known to have used.
-            return evolve(ruling, outcome=Outcome.BARE)
-        return ruling
-
-    def _state(self, item: Outgoing, resolved: Resolved) -> State:
-        able, peer = self._able(item), item.found.to or item.contact
-        lanes = able or [lane for lane in item.lanes if self._counts(lane, peer)]
-        is_sticky, cleared = self._desk.remembered(item.found.recipients or (item.contact,))
-        return State(
-            reach=self._desk.reach(lanes, peer) if lanes else Reach.NONE,
-            carries=bool(able) or not lanes,
-            sticky=is_sticky,
-            cleared=cleared,
-            waited=self._waits.over(item.contact, resolved.when, self._now()),
-            answers_decrypted=item.answers is not None,
-        )
-
-    def _able(self, item: Outgoing) -> list[Lane]:
-        kind = METHOD_KINDS.get(item.found.kind, "")
-        return [lane for lane in item.lanes if kind in lane.harness.method.traits.kinds]
-
-    def _counts(self, lane: Lane, peer: JID) -> bool:
-        """Whether a method that cannot carry this kind still says that the contact writes encrypted.
-
-        One that announces nothing counts as possible for everybody, which says nothing before there is a session.
-        """
-        return bool(lane.harness.method.traits.features) or self._desk.reach([lane], peer) in _IN_SESSION
-
     def _try(self, item: Outgoing) -> None:
-        ruling = self._ruling(item)
+        ruling = self._rulings.of(item)
         match ruling.outcome:
             case Outcome.PASS:
                 self._used(item, ruling)
-                self._leave(item, with_offer(item.stanza, item.offer, item.adds))
+                self._leave(item, with_offer(item.stanza, item.offer, item.adds), Fate.PASSED)
             case Outcome.PROTECT:
                 self._protect(item)
             case Outcome.HOLD | Outcome.WAIT:
@@ -239,17 +212,17 @@ class OutgoingStanzas:
                 self._reduced(item, ruling)
             case Outcome.TAKE:
                 self._taken(item)
-                self._finish(item, None)
+                self._finish(item, Fate.TAKEN)
             case _:
                 self._refuse(item, ruling)
 
     def _protect(self, item: Outgoing) -> None:
+        item.lane = self._rulings.able(item)[0]
         before = self._desk.sent_before(item.found.to or item.contact, item.stanza, self._desk.cabinet.now())
         if before is not None and before.outer is not None:
             self._again(item, before, before.outer)
             return
         self._under_way[item.ref] = item
-        item.lane = self._able(item)[0]
         item.lane.tell(
             Outbound(
                 ref=item.ref,
@@ -264,6 +237,7 @@ class OutgoingStanzas:
     def _wait(self, item: Outgoing) -> None:
         setting = self._desk.resolved(item.found).when
         self._waits.begin(item.contact, self._now())
+        self._held(item)
         self._lines.wait(Direction.OUT, item.line, "it is found out what the contact can read")
         left = self._waits.until(item.contact, setting) - self._now()
         self._wake(item.contact, max(left, 0.0))
@@ -297,11 +271,13 @@ class OutgoingStanzas:
         if raw is None:
             self._refuse(item, evolve(ruling, outcome=Outcome.REFUSE, reason=Reason.NOTHING_LEFT))
         else:
-            self._leave(item, raw)
+            self._leave(item, raw, Fate.CHANGED)
 
     def _refuse(self, item: Outgoing, ruling: Ruling) -> None:
         words = refusal(item.found.kind, ruling, str(item.contact))
-        self._finish(item, self._error(item, words.condition, words.text))
+        item.lane = None  # policy has it back, whoever had it before
+        why = Reason.NOTHING_LEFT if ruling.reason is None else ruling.reason
+        self._fail(item, Why(why.value), words.condition, words.text)
 
     def _used(self, item: Outgoing, ruling: Ruling) -> None:
         if ruling.by_word:
@@ -322,7 +298,7 @@ class OutgoingStanzas:
         ):
             no_key = Ruling(outcome=Outcome.REFUSE, reason=Reason.KEY)
             words = refusal(item.found.kind, no_key, str(item.contact))
-            item.fault = (words.condition, words.text)
+            item.fault = (Why.KEY, words.condition, words.text)
             return ()
         if carriers:
             return self._made(lane, item, carriers)
@@ -344,12 +320,14 @@ class OutgoingStanzas:
                     raw = protected(traits, item.stanza, tree, carrier, self._ids(item.contact, outer))
             except BadElement:
                 item.fault = (
+                    Why.UNFIT,
                     "internal-server-error",
                     f"Not sent: the encryption method {lane.name} made what is no XML; this is a bug of the method.",
                 )
                 break
             if len(raw) > MOST_BYTES:
                 item.fault = (
+                    Why.UNFIT,
                     "policy-violation",
                     f"Not sent: encrypted it has {len(raw)} bytes, and servers take at most {MOST_BYTES}.",
                 )
@@ -361,18 +339,9 @@ class OutgoingStanzas:
         return [self._leaves(item, raw, outer) for raw, outer in item.made]
 
     def _leaves(self, item: Outgoing, raw: bytes | None, outer: str) -> Leaves:
-        cabinet = self._desk.cabinet
-        sent = SentId(
-            account=str(cabinet.account),
-            outer_id=outer,
-            client_id=item.stanza.id,
-            to=str(item.found.to or item.contact),
-            sent_at=cabinet.now(),
-            original=item.stanza.standalone(),
-            outer=raw,
-        )
-        self._unacknowledged.note(sent)
-        return Leaves(sent=sent, stanza=item.stanza.raw, held=item.ref if item.held else None)
+        note = item.leaves(self._desk.cabinet, raw, outer)
+        self._unacknowledged.note(note.sent)
+        return note
 
     def outcome(self, lane: Lane, event: Outbound, effect: e.Effect) -> bool:
         """Do what *lane* decided about a stanza in this guard's care; return whether *effect* was such a thing."""
@@ -390,16 +359,18 @@ class OutgoingStanzas:
             case e.Hold(why=why):
                 del self._under_way[item.ref]
                 item.again = True
+                self._held(item)
                 self._lines.wait(Direction.OUT, item.line, why)
                 self._is_safe(item)
             case e.Return(condition=condition, why=why):
-                self._finish(item, self._error(item, condition, f"Not sent. {why}"))
-            case e.Decline(why=why) if self._desk.reach([lane], item.found.to or item.contact) in _IN_SESSION:
+                self._fail(item, Why.METHOD, condition, f"Not sent. {why}")
+            case e.Decline(why=why) if self._desk.reach([lane], item.found.to or item.contact) in IN_SESSION:
                 # There is a session, so the user believes to be writing in it: clear text would be a surprise.
-                self._finish(item, self._error(item, "not-acceptable", f"Not sent. {why}"))
+                self._fail(item, Why.METHOD, "not-acceptable", f"Not sent. {why}")
             case e.Decline(offer=offer, adds=adds):
                 del self._under_way[item.ref]
                 item.lanes.remove(lane)
+                item.lane = None
                 if self._may_offer(item.contact):
                     item.offer = item.offer or offer
                 item.adds += adds
@@ -410,7 +381,7 @@ class OutgoingStanzas:
 
     def _send(self, item: Outgoing) -> None:
         if item.fault is not None:
-            self._finish(item, self._error(item, *item.fault))
+            self._fail(item, *item.fault)
             return
         if item.found.kind in {Kind.CHAT, Kind.SELF}:
             self._desk.remember(item.contact, sticky.text_encrypted(self._desk.memory(item.contact)))
@@ -424,27 +395,27 @@ class OutgoingStanzas:
         self._unacknowledged.note(sent)
         self._desk.pairs.note(sent.outer_id, Pair(item.stanza.id, item.contact, item.stanza))
         held = item.ref if item.held else None
-        self._leave_noted(item, raw, Leaves(sent=sent, stanza=item.stanza.raw, held=held))
+        self._leave_noted(item, raw, Leaves(sent=sent, stanza=item.stanza.raw, held=held), Fate.PROTECTED)
 
     def settle(self, lane: Lane, ref: Ref) -> None:
         """Take note that *lane* has said all it has to say about a stanza: unless it waits, the next one's turn."""
         item = self._under_way.get(ref)
         if item is not None and item.lane is lane:
             item.held = False  # what was sent is held no more: that was part of the transaction
-            self._finish(item, None)
+            self._finish(item, Fate.PROTECTED)
 
     # -- the ways it ends ---------------------------------------------------------------------------------------------
 
-    def _leave(self, item: Outgoing, raw: bytes) -> None:
+    def _leave(self, item: Outgoing, raw: bytes, fate: Fate) -> None:
         """Let *raw*, which policy cleared, leave; if the stanza was held, the store has to know first."""
         if not item.held:
             self._ways.to_server(raw, Care(stanza=item.stanza))
-            self._finish(item, None)
+            self._finish(item, fate)
             return
         # Not to be sent again as it is: policy may say otherwise by then.
-        self._leave_noted(item, raw, self._leaves(item, None, item.ref))
+        self._leave_noted(item, raw, self._leaves(item, None, item.ref), fate)
 
-    def _leave_noted(self, item: Outgoing, raw: bytes, note: Leaves) -> None:
+    def _leave_noted(self, item: Outgoing, raw: bytes, note: Leaves, fate: Fate) -> None:
         self._leaving.add(item.ref)
         outer = note.sent.outer_id
         item.made = [(raw, outer)]
@@ -453,19 +424,22 @@ class OutgoingStanzas:
             if item.ref in self._leaving:
                 item.held, item.made = False, []
                 self._ways.to_server(raw, Care(stanza=item.stanza, outer_id=outer))
-                self._finish(item, None)
+                self._finish(item, fate)
 
         def failed(_: object) -> None:
             item.made = []
             self._unacknowledged.forget(outer)
             if item.ref in self._leaving:
-                self._finish(item, self._error(item, "internal-server-error", _NOT_STORED))
+                self._fail(item, Why.NOT_STORED, "internal-server-error", _NOT_STORED)
 
         self._desk.cabinet.note(note).addCallbacks(noted, failed)
 
-    def _finish(self, item: Outgoing, to_client: bytes | None) -> None:
-        if to_client is not None:
-            self._ways.to_client(to_client)
+    def _fail(self, item: Outgoing, why: Why, condition: str, text: str) -> None:
+        self._back(item, why, condition, text)
+        self._finish(item, Fate.REFUSED)
+
+    def _finish(self, item: Outgoing, fate: Fate) -> None:
+        self._count(item, fate)
         self._forget(item)
         self._lines.done(Direction.OUT, item.line)
         self._let_go(item)
@@ -482,13 +456,30 @@ class OutgoingStanzas:
             self._desk.cabinet.settled(held=[item.ref])
         self._is_safe(item)
 
-    def _give_back(self, item: Outgoing, condition: str, text: str) -> None:
+    def _give_back(
+        self, item: Outgoing, why: Why, condition: str, text: str, fate: Fate = Fate.REFUSED
+    ) -> None:
         """Give back a stanza that stands in no line."""
         self._forget(item)
-        raw = self._error(item, condition, text)
-        if raw is not None:
-            self._ways.to_client(raw)
+        self._back(item, why, condition, text)
+        self._count(item, fate)
         self._let_go(item)
 
-    def _error(self, item: Outgoing, condition: str, text: str) -> bytes | None:
-        return error_to_client(item.stanza, condition, text, own=str(self._scene().own))
+    def _back(self, item: Outgoing, why: Why, condition: str, text: str) -> None:
+        self._tally.failed(Direction.OUT, why, item.method)
+        raw = error_to_client(item.stanza, condition, text, own=str(self._scene().own))
+        if raw is not None:
+            self._ways.to_client(raw)
+
+    # -- counting ------------------------------------------------------------------------------------------------------
+
+    def _held(self, item: Outgoing) -> None:
+        if not item.waited:
+            item.waited = True
+            self._tally.held(Direction.OUT, item.method)
+
+    def _count(self, item: Outgoing, fate: Fate) -> None:
+        method = item.method if FATES[Direction.OUT][fate].by_method else NO_METHOD
+        self._tally.stanza(Direction.OUT, fate, method)
+        if item.since is not None:
+            self._tally.took(Direction.OUT, method, item.since)

@@ -9,8 +9,9 @@ Arguments: the port and, only for the row without a relay, the CA file of a serv
 
 commands:
     connect  {count, login}        open *count* more connections; without login, wait for one byte of greeting
-    window   {seconds, size, watch, clients}
-                                   keep *size* stanzas under way (1: ping-pong), each on the next of *clients* connections
+    window   {seconds, size, watch, clients, times}
+                                   keep *size* stanzas under way (1: ping-pong), each on the next of *clients* connections;
+                                   *times*: return how long each took as well
     bulk     {seconds, watch}      send as fast as the other side takes it, over the first connection
 """
 
@@ -102,13 +103,15 @@ class Load:
             self.clients.append(client)
         return {"clients": len(self.clients)}
 
-    def window(self, seconds: float, size: int, watch: int | None, clients: int = 1) -> dict:
+    def window(
+        self, seconds: float, size: int, watch: int | None, clients: int = 1, times: bool = False
+    ) -> dict:
         if size == 1:
-            return self._ping_pong(seconds, watch, self.clients[:clients])
+            return self._ping_pong(seconds, watch, self.clients[:clients], times)
         assert clients == 1, "a window over many clients is not something this can measure"
         return self._window(seconds, size, watch, self.clients[0])
 
-    def _ping_pong(self, seconds: float, watch: int | None, clients: list[Client]) -> dict:
+    def _ping_pong(self, seconds: float, watch: int | None, clients: list[Client], each: bool) -> dict:
         times, count = [], 0
         clock, single = time.perf_counter_ns, self.single
         cpu = cpu_ns(watch)
@@ -124,7 +127,8 @@ class Load:
             now = clock()
             times.append(now - before)
             count += 1
-        return _result(count, now - began, cpu_ns(watch) - cpu, times)
+        result = _result(count, now - began, cpu_ns(watch) - cpu, times)
+        return result | {"times_us": [one / 1e3 for one in times]} if each else result
 
     def _window(self, seconds: float, size: int, watch: int | None, client: Client) -> dict:
         times, sent_at, sent, returned = [], deque(), 0, 0
@@ -188,7 +192,7 @@ def _result(round_trips: int, wall: int, cpu: int, times: list[int] | None) -> d
         "cpu_share": cpu / wall,
     }
     if times is not None:
-        cuts = statistics.quantiles(times, n=100)
+        cuts = statistics.quantiles(times, n=100) if len(times) > 1 else times * 99
         result |= {"median_us": cuts[49] / 1e3, "p99_us": cuts[98] / 1e3}
     return result
 

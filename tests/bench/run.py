@@ -1,6 +1,6 @@
 """The bench: what e2eproxy costs beside relays that do less, and beside one that does it the usual way.
 
-    python tests/bench/run.py [--quick] [--only framer,echo,chat,memory,clients] [--json FILE]
+    python tests/bench/run.py [--quick] [--only framer,echo,chat,memory,clients,control] [--json FILE]
                                 [--into FILE]
 
 Prints Markdown tables, then the limits that have to be kept; ``--json`` writes all values of all repetitions, ``--into``
@@ -24,6 +24,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent)]  # the bed, and the c
 
 import chat_part  # noqa: E402 - after the path
 import clients_part  # noqa: E402 - after the path
+import control_part  # noqa: E402 - after the path
 import echo_part  # noqa: E402 - after the path
 import framer_part  # noqa: E402 - after the path
 import machine  # noqa: E402 - after the path
@@ -37,6 +38,7 @@ PARTS = {
     "chat": ("Chat on Prosody, archive off", chat_part),
     "memory": ("Memory, upstream TLS", memory_part),
     "clients": ("One client and a thousand", clients_part),
+    "control": ("A hundred at the control socket", control_part),
 }
 LONGEST_SECONDS = {True: 480, False: 1500}  # quick, full: a bench that hangs ends here
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"

@@ -182,7 +182,8 @@ def test_the_kernel_says_who_is_at_the_other_end():
     ("verb", "path", "body", "status"),
     [
         ("GET", "/", b"", 404),
-        ("GET", "/metrics", b"", 404),
+        ("GET", "/no-such", b"", 404),
+        ("POST", "/metrics", b"", 405),
         ("GET", "/v1/commands/status", b"", 405),
         ("POST", "/v1/commands", b"", 405),
         ("POST", "/v1/commands/no-such", b"", 400),
