@@ -41,9 +41,7 @@ WORD: Final = (
 )
 
 #: Added where encryption is wanted and lacks, and only another setting would let it leave.
-OTHERWISE: Final = (
-    " Ask for a client or a proxy that can; or let it leave unencrypted by another policy: /e2e policy when prefer."
-)
+OTHERWISE: Final = " Ask for a client or a proxy that can; or let it leave unencrypted by another policy: /e2e policy when prefer."
 _LACKING: Final = frozenset((Reason.NO_METHOD, Reason.NOT_DISCOVERED))
 
 _CONDITIONS: Final[dict[Reason, str]] = {

@@ -42,9 +42,7 @@ def pair(stage: Stage) -> Iterator[tuple[ScriptedClient, ScriptedClient]]:
     """Romeo and Juliet, friends, online."""
     with ExitStack() as stack:
         clients = tuple(
-            stack.enter_context(
-                ScriptedClient(stage.route, account, "home", announces=[FEATURE])
-            )
+            stack.enter_context(ScriptedClient(stage.route, account, "home", announces=[FEATURE]))
             for account in stage.accounts
         )
         for client in clients:

@@ -114,7 +114,7 @@ def test_one_step(romeo):
 
 
 def test_a_list_that_may_be_left_alone_has_that_as_its_first_choice(romeo):
-    """poezio answers each list with an option, the first unless another is chosen; profanity shows them only if one is."""
+    """A list is answered with an option by poezio, the first unless another is chosen; profanity shows them only if one is."""
     form = execute(romeo, "policy")
     chosen = {one.get("var"): one.find(f"{{{DATA}}}value") for one in form.iter(f"{{{DATA}}}field")}
     firsts = {

@@ -224,7 +224,9 @@ def test_each_refusal_has_a_sentence_and_a_known_condition(kind):
         assert "{" not in said.text
 
 
-@pytest.mark.parametrize("state", [State(reach=Reach.NONE), State(waited=True)], ids=["none", "not discovered"])
+@pytest.mark.parametrize(
+    "state", [State(reach=Reach.NONE), State(waited=True)], ids=["none", "not discovered"]
+)
 def test_what_lacks_encryption_says_what_can_be_done(state):
     said = refusals.refusal(Kind.CHAT, decide(Kind.CHAT, Setting.REQUIRE, state), "juliet@example.test")
     assert "/e2e policy when prefer" in said.text
