@@ -32,6 +32,8 @@ This page is made from the command table by `python scripts/commands.py`. The sa
 * **In a chat.** Write to the contact `e2eproxy.localhost`, or begin a line with `/e2e` in the chat with somebody: it is taken and
   never sent. In the chat with a contact, the command is about him; to the proxy itself, name him first
   (`keys juliet@example.org`). To send a line that begins with `/e2e` as text, write `//e2e`. In group chats nothing is done.
+  Some clients take a line with a slash for a command of their own (profanity, poezio: "Unknown command"). They send `/e2e` for what
+  is typed as `//e2e`; in profanity `/msg juliet@example.org /e2e ...` does the same, and a text takes one slash more.
 * **In your client's menu of commands**, if it has one (XEP-0050): `e2eproxy.localhost` offers them with forms.
 * **At the command line**: `e2eproxy NAME`, on the machine the proxy runs on, as its user. It is a client of the running daemon.
   `--account JID` says which account, if there are several; `--json` writes values for programs; `--data`, `--config` or `--socket`

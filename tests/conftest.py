@@ -16,6 +16,7 @@ if str(TESTS) not in sys.path:
 from bed.certificates import Certificates, make_certificates  # noqa: E402 - needs the path set above
 from bed.matrix import Matrix  # noqa: E402 - same
 from bed.programs import NotInstalledError  # noqa: E402 - same
+from bed.recording import Recordings  # noqa: E402 - same
 from bed.shared import SharedBed  # noqa: E402 - same
 from bed.terminal import Tmux  # noqa: E402 - same
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 MATRIX = pytest.StashKey[Matrix]()
 MATRIX_FILE = TESTS.parent / "docs" / "interop.md"
+RECORDINGS = pytest.StashKey[Recordings]()
+RECORDINGS_FILE = TESTS.parent / "docs" / "sessions.md"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,6 +44,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help=f"write the matrix of what was run to {MATRIX_FILE.relative_to(TESTS.parent)}",
     )
+    group.addoption(
+        "--write-recordings",
+        action="store_true",
+        help=f"write what the terminals showed to {RECORDINGS_FILE.relative_to(TESTS.parent)}",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -48,6 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "matrix(client): the outcome is a cell of the interop matrix, in client's row"
     )
     config.stash[MATRIX] = Matrix(through=config.getoption("--through"))
+    config.stash[RECORDINGS] = Recordings()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -66,6 +75,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if config.getoption("--write-recordings"):
+        terminalreporter.write_line(config.stash[RECORDINGS].write(RECORDINGS_FILE))
     matrix = config.stash[MATRIX]
     if not matrix:
         return
@@ -109,6 +120,12 @@ def route(bed: SharedBed, server_kind: str, upstream_tls: str) -> Iterator[Route
     yield way
     if way.daemon:
         way.daemon.require_no_traceback(since=before)
+
+
+@pytest.fixture
+def recordings(request: pytest.FixtureRequest) -> Recordings:
+    """What is kept for the page of sessions."""
+    return request.config.stash[RECORDINGS]
 
 
 @pytest.fixture

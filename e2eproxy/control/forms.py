@@ -85,6 +85,7 @@ def _text(name: str, text: str) -> bytes:
 def _field(one: Field) -> bytes:
     content = [_text("desc", one.help)] if one.help else []
     content += [element("required", {})] if one.required else []
-    content += [_text("value", one.value)] if one.value else []
+    chosen = one.value or any(value == one.value for _, value in one.options)
+    content += [_text("value", one.value)] if chosen else []
     content += [element("option", {"label": label}, _text("value", value)) for label, value in one.options]
     return element("field", {"var": one.name, "type": one.kind, "label": one.label}, b"".join(content))

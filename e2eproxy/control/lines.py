@@ -189,5 +189,8 @@ def help_text(face: Face, name: str | None) -> str:
             raise Misused(str(error), BY_NAME["help"]) from None
     lines = [f"{one.usage(face)}: {one.help}" for one in COMMANDS if face in one.faces]
     if face is Face.CHAT:
-        lines.append("A line that begins with //e2e is sent as a text that begins with /e2e.")
+        lines += [
+            "A line that begins with //e2e is sent as a text that begins with /e2e.",
+            "If your client takes /e2e for a command of its own, as profanity and poezio do, type //e2e there: it sends /e2e.",
+        ]
     return "\n".join(lines)

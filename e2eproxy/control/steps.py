@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from e2eproxy.control.words import Argument, Command
 
 CONTACT: Final = "contact"
+#: The option of a list that may be left alone, as label and value.
+LEFT_OUT: Final = ("(leave it out)", "")
 _KINDS: Final = {
     Takes.CHOICE: "list-single",
     Takes.FINGERPRINT: "list-single",
@@ -72,11 +74,15 @@ def _field(argument: Argument, keys: Sequence[a.Key] = (), *, required: bool = F
             (f"{key.method}:{key.fingerprint} ({key.decision})", f"{key.method}:{key.fingerprint}")
             for key in keys
         )
+    needed = required or not argument.optional
+    if options and not needed:
+        # Clients answer a list with one of its options: poezio with the first, if none is chosen.
+        options = (LEFT_OUT, *options)
     return Field(
         name=argument.name,
         label=argument.name,
         kind=_KINDS.get(argument.takes, "text-single"),
-        required=required or not argument.optional,
+        required=needed,
         options=options,
         help=argument.help,
     )

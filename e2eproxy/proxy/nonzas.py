@@ -10,7 +10,8 @@ from typing import Final, Literal
 
 from attrs import frozen
 
-from e2eproxy.xmpp import names
+from e2eproxy.proxy import client_settings
+from e2eproxy.xmpp import names, stream
 
 _FROM = names.SEPARATOR.join
 
@@ -27,10 +28,11 @@ class Drop:
 
 @frozen
 class Answer:
-    """It gets ``raw``, in the name of the server; ``ends`` tells whether the stream is over then."""
+    """It gets ``raw``, in the name of the server; ``ends`` tells whether the stream is over then, ``why`` what the log says of it."""
 
     raw: bytes
     ends: bool = False
+    why: str = ""
 
 
 @frozen
@@ -55,7 +57,13 @@ def _sm_failed(namespace: str) -> Answer:
 
 def _client_table() -> dict[str, Verdict]:
     table: dict[str, Verdict] = {
-        _FROM((names.TLS, "starttls")): Answer(f"<failure xmlns='{names.TLS}'/>".encode(), ends=True),
+        # Most clients read no further than the failure; the error behind it is for those that do.
+        _FROM((names.TLS, "starttls")): Answer(
+            f"<failure xmlns='{names.TLS}'/>".encode()
+            + stream.error("policy-violation", client_settings.STARTTLS),
+            ends=True,
+            why=client_settings.STARTTLS,
+        ),
         _FROM((names.COMPRESS, "compress")): Answer(
             f"<failure xmlns='{names.COMPRESS}'><unsupported-method/></failure>".encode()
         ),

@@ -40,6 +40,10 @@ WORD: Final = (
     " To send it unencrypted all the same, say /e2e clear once (or: session, always) and send it again."
 )
 
+#: Added where encryption is wanted and lacks, and only another setting would let it leave.
+OTHERWISE: Final = " Ask for a client or a proxy that can; or let it leave unencrypted by another policy: /e2e policy when prefer."
+_LACKING: Final = frozenset((Reason.NO_METHOD, Reason.NOT_DISCOVERED))
+
 _CONDITIONS: Final[dict[Reason, str]] = {
     Reason.NOT_DISCOVERED: "remote-server-timeout",
     Reason.UNREADABLE: "internal-server-error",
@@ -51,4 +55,5 @@ def refusal(kind: Kind, ruling: Ruling, whom: str) -> Refusal:
     reason = ruling.reason or Reason.NOTHING_LEFT
     row = KINDS[kind]
     text = "Not sent. " + TEXTS[reason].format(whom=whom or "The server", what=row.what)
-    return Refusal(_CONDITIONS.get(reason, row.condition), text + (WORD if ruling.word_helps else ""))
+    advice = WORD if ruling.word_helps else OTHERWISE if reason in _LACKING and row.sticky else ""
+    return Refusal(_CONDITIONS.get(reason, row.condition), text + advice)

@@ -229,6 +229,8 @@ class Relay:
             self._log.debug(
                 "{n}: answered <{name}>, which was not offered", n=self._number, name=_shown(element)
             )
+            if verdict.why:
+                self._log.warn("{n}: {why}", n=self._number, why=verdict.why)
             self._client.send(verdict.raw)
             return not verdict.ends
         return True
@@ -282,6 +284,11 @@ class Relay:
         elif element.name == names.STREAM_ERROR:
             self._on_stream_error(element)
         else:
+            if element.name == names.SASL_FAILURE:
+                self._log.info(
+                    "{n}: the server refused the login; it is the client's user name and password that it judges",
+                    n=self._number,
+                )
             account = self.login.from_server(element, root) if self._pipeline is None else None
             self._client.send(element.raw)
             if account is not None:

@@ -15,7 +15,7 @@ from attrs import evolve
 from twisted.logger import Logger
 
 from e2eproxy.errors import StreamError
-from e2eproxy.proxy import quick
+from e2eproxy.proxy import client_settings, quick
 from e2eproxy.proxy.dialling import Dialling
 from e2eproxy.proxy.legs import LINGER_SECONDS, ClientLeg, ServerLeg
 from e2eproxy.proxy.life import MOVES, Life, State
@@ -90,6 +90,8 @@ class Session:
         self._early: list[Piece] = []
         # Whether the client has seen a header of its present stream, so that an error can follow on it.
         self._header_shown = False
+        # Whether the client has said anything on its stream.
+        self._tried = False
         # Who will say no more, and whether the client has been told the end of its stream.
         self._client_ended = False
         self._server_ended = False
@@ -127,6 +129,8 @@ class Session:
             broken, pieces = error, self._from_client.completed
         broken = self._corked(self._client_pieces, pieces) or broken
         if broken is not None:
+            if self._header is None and data.startswith(client_settings.HANDSHAKE):
+                broken = StreamError(broken.condition, client_settings.DIRECT)
             self._log.info("{n}: the client broke its stream: {text}", n=self.number, text=broken.text)
             self.end(broken.condition, broken.text)
 
@@ -169,7 +173,9 @@ class Session:
     def _client_element(self, element: Element, relay: Relay) -> None:
         if relay.bound and element.name in names.STANZAS:
             relay.client_stanza(element, self._client_root)
-        elif not relay.client_element(element, self._client_root):
+            return
+        self._tried = True
+        if not relay.client_element(element, self._client_root):
             self._part()
         elif not relay.login.authenticated:
             # The client has done its part; its clock runs again when the server has answered.
@@ -182,6 +188,7 @@ class Session:
         elif isinstance(piece, End):
             self._client_ended = True
             self._log.info("{n}: the client ended its stream", n=self.number)
+            self._left()
             if self._relay is not None:
                 self._relay.end(piece.raw or stream.END)
             self._one_ended()
@@ -205,15 +212,24 @@ class Session:
         self._life.move(State.CONNECTING)
         self._dialling.begin(domain)
 
+    def _left(self) -> None:
+        """Log what it may mean that the client goes without having tried to log in."""
+        if self._relay is not None and self._header_shown and not self._tried:
+            self._tried = True
+            self._log.info("{n}: {why}", n=self.number, why=client_settings.GAVE_UP)
+
     def client_silenced(self) -> None:
         """The client will send no more; if its stream had not ended, it is as good as gone."""
         if not self._client_ended:
             self._log.info("{n}: the client closed its connection without ending its stream", n=self.number)
+            self._left()
             self._part()
 
     def client_gone(self, reason: Failure) -> None:
         """The client's connection is gone."""
         self._log.info("{n}: the client is gone ({why})", n=self.number, why=reason.getErrorMessage())
+        if not self._client_told:
+            self._left()
         self._client_told = True
         if self._relay is not None:
             self._relay.client_gone()

@@ -8,6 +8,7 @@ a hardened service does not get.
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Final
 
@@ -174,14 +175,19 @@ def _chain_reason(error: crypto.X509StoreContextError) -> str:
     at_fault = error.certificate.to_cryptography()
     whose = "" if depth == 0 else f"has in its chain {_common_name(at_fault.subject)}, which "
     if code == Codes.ERR_CERT_HAS_EXPIRED:
-        return f"{whose}expired on {at_fault.not_valid_after_utc:%Y-%m-%d}"
+        return f"{whose}expired on {at_fault.not_valid_after_utc:%Y-%m-%d at %H:%M} UTC{_clock()}"
     if code == Codes.ERR_CERT_NOT_YET_VALID:
-        return f"{whose}is not valid before {at_fault.not_valid_before_utc:%Y-%m-%d} (is this machine's clock right?)"
+        return f"{whose}is not valid before {at_fault.not_valid_before_utc:%Y-%m-%d, %H:%M} UTC{_clock()}"
     if code == Codes.ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
         return "is self-signed"
     if code in _UNKNOWN_AUTHORITY:
         return f"was issued by {_common_name(at_fault.issuer)}, which is not a trusted authority here"
     return f"was refused: {whose}{message}"
+
+
+def _clock() -> str:
+    """What the clock says by which a certificate was found out of its time: it may be the clock that is wrong."""
+    return f" (this machine's clock says {datetime.now(UTC):%Y-%m-%d, %H:%M} UTC; is it right?)"
 
 
 def _common_name(name: x509.Name) -> str:

@@ -34,6 +34,7 @@ MESSAGE: Final = CLIENT + SEPARATOR + "message"
 PRESENCE: Final = CLIENT + SEPARATOR + "presence"
 IQ: Final = CLIENT + SEPARATOR + "iq"
 STANZAS: Final = frozenset((MESSAGE, PRESENCE, IQ))
+SASL_FAILURE: Final = SASL + SEPARATOR + "failure"
 SASL_SUCCESS: Final = SASL + SEPARATOR + "success"
 TLS_PROCEED: Final = TLS + SEPARATOR + "proceed"
 LANG: Final = XML + SEPARATOR + "lang"

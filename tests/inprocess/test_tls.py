@@ -134,6 +134,18 @@ class Refused(ConnectCase):
         text = await self.refuse(self.authority.issue(DOMAIN, start=2 * DAY, end=3 * DAY))
         self.assertIn("is not valid before", text)
 
+    async def test_the_clock_is_an_hour_off(self):
+        """By our clock it is not valid yet, or not any more: which of both is wrong nobody can tell but the user."""
+        hour = dt.timedelta(hours=1)
+        for start, end, said in (
+            (hour / 2, 2 * hour, "is not valid before"),
+            (-2 * hour, -hour / 2, "expired on"),
+        ):
+            text = await self.refuse(self.authority.issue(DOMAIN, start=start, end=end))
+            self.assertIn(said, text)
+            now = dt.datetime.now(dt.UTC)
+            self.assertRegex(text, rf"this machine's clock says {now:%Y-%m-%d}, \d\d:\d\d UTC; is it right\?")
+
     async def test_self_signed(self):
         identity = self.authority.issue(DOMAIN, self_signed=True)
         text = await self.refuse(identity)

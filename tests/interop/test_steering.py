@@ -6,20 +6,15 @@ Nothing of what is said to the proxy is ever seen by the server.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
-from attrs import frozen
 from bed.clients.slixmpp_client import SlixmppClient
 from bed.polling import wait_until
 from bed.raw_client import CLIENT
-from bed.reference import ReferenceDaemon, Wiretap
-from bed.route import through, upstream_port
 from bed.scripted_client import PROXY, ScriptedClient
+from bed.stage import stage_before
 
 from e2eproxy.testing.session_method import FEATURE
 
@@ -27,40 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from bed.servers import Account
     from bed.shared import SharedBed
+    from bed.stage import Stage
 
 SECRET = "swordfish-9d1c"
-
-
-@frozen
-class Stage:
-    """A daemon before a server, and what it says to it."""
-
-    daemon: ReferenceDaemon
-    tap: Wiretap
-    server: object
-    accounts: tuple[Account, Account]
-
-    @property
-    def data(self) -> Path:
-        """Its data directory."""
-        return self.daemon.directory / "data"
-
-    def say(self, *words: str, status: int = 0, json_wanted: bool = False) -> str:
-        """Run ``e2eproxy`` with *words*; return what it wrote."""
-        more = ["--json"] if json_wanted else []
-        done = subprocess.run(
-            [sys.executable, "-m", "e2eproxy", *words, *more, "--data", str(self.data)],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "LANG": "C.UTF-8"},
-            stdin=subprocess.DEVNULL,
-            timeout=60,
-        )
-        assert done.returncode == status, done.stderr
-        return done.stdout if status == 0 else done.stderr
 
 
 @pytest.fixture
@@ -68,11 +33,8 @@ def stage(bed: SharedBed, server_kind: str) -> Iterator[Stage]:
     """A daemon that prefers encryption."""
     if bed.through == "direct":
         pytest.skip("without a daemon there is nothing to steer")
-    server = bed.server(server_kind)
-    with ExitStack() as stack:
-        tap = stack.enter_context(Wiretap(upstream_port(server, "none")))
-        daemon = stack.enter_context(ReferenceDaemon(server.certificates, tap.port, policy="prefer"))
-        yield Stage(daemon, tap, server, server.pair_of())
+    with stage_before(bed.server(server_kind)) as stage:
+        yield stage
 
 
 @pytest.fixture
@@ -80,9 +42,7 @@ def pair(stage: Stage) -> Iterator[tuple[ScriptedClient, ScriptedClient]]:
     """Romeo and Juliet, friends, online."""
     with ExitStack() as stack:
         clients = tuple(
-            stack.enter_context(
-                ScriptedClient(through(stage.daemon, stage.server), account, "home", announces=[FEATURE])
-            )
+            stack.enter_context(ScriptedClient(stage.route, account, "home", announces=[FEATURE]))
             for account in stage.accounts
         )
         for client in clients:
@@ -142,7 +102,7 @@ def test_an_account_moves_by_its_archive(stage: Stage, tmp_path: Path) -> None:
     secret.write_text(f"{SECRET}\n")
     secret.chmod(0o600)
     words = ("--account", romeo.jid, "--file", str(archive), "--secret-file", str(secret))
-    with ScriptedClient(through(stage.daemon, stage.server), romeo, "home", announces=[FEATURE]) as client:
+    with ScriptedClient(stage.route, romeo, "home", announces=[FEATURE]) as client:
         client.available()
         answer_to(client, PROXY, "set when require")
         stage.say("export", *words)
@@ -156,7 +116,7 @@ def test_an_account_moves_by_its_archive(stage: Stage, tmp_path: Path) -> None:
     assert "1 own keys" in stage.say("reset", "--account", romeo.jid)
     assert "Forgotten" in stage.say("reset", "--yes", "--account", romeo.jid)
     assert "1 own keys" in stage.say("import", *words[2:])
-    with ScriptedClient(through(stage.daemon, stage.server), romeo, "home", announces=[FEATURE]) as client:
+    with ScriptedClient(stage.route, romeo, "home", announces=[FEATURE]) as client:
         client.available()
         assert "when: is require" in answer_to(client, PROXY, "policy")
         again = json.loads(stage.say("keys", "--account", romeo.jid, json_wanted=True))["keys"]
@@ -172,7 +132,7 @@ class MenuClient(SlixmppClient):
 
 def test_a_client_with_a_menu_of_commands(stage: Stage, tmp_path: Path) -> None:
     romeo, juliet = stage.accounts
-    route = through(stage.daemon, stage.server)
+    route = stage.route
     client = MenuClient(tmp_path, romeo, route, contact=juliet.jid)
     try:
         assert "http://jabber.org/protocol/commands" in client.wait(event="features")["features"]

@@ -113,6 +113,28 @@ def test_one_step(romeo):
     )
 
 
+def test_a_list_that_may_be_left_alone_has_that_as_its_first_choice(romeo):
+    """A list is answered with an option by poezio, the first unless another is chosen; profanity shows them only if one is."""
+    form = execute(romeo, "policy")
+    chosen = {one.get("var"): one.find(f"{{{DATA}}}value") for one in form.iter(f"{{{DATA}}}field")}
+    firsts = {
+        one.get("var"): one.find(f"{{{DATA}}}option/{{{DATA}}}value")
+        for one in form.iter(f"{{{DATA}}}field")
+        if one.get("type") == "list-single"
+    }
+    assert set(firsts) == {"setting", "scope"}
+    assert all((chosen[name].text, first.text) == (None, None) for name, first in firsts.items())
+    answered = filled(**dict.fromkeys(firsts, ""))
+    done = execute(romeo, "policy", form.get("sessionid"), answered)
+    assert done.get("status") == "completed"
+    assert "whom: is" in result_text(done)
+
+
+def test_a_list_that_must_be_answered_has_no_empty_choice(romeo):
+    form = execute(romeo, "clear")
+    assert [one.text for one in form.iter(f"{{{DATA}}}value")] == ["once", "session", "always"]
+
+
 def test_two_steps_with_a_choice_of_keys(world, romeo):
     juliet = world.sides[1]
     romeo.knows(juliet)

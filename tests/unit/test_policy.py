@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from attrs import evolve
 
 from e2eproxy.proxy import refusals
 from e2eproxy.proxy.kinds import KINDS, Kind, Setting, Treatment
@@ -221,6 +222,18 @@ def test_each_refusal_has_a_sentence_and_a_known_condition(kind):
         assert said.text.endswith(".")
         assert ("/e2e clear once" in said.text) is ruling.word_helps
         assert "{" not in said.text
+
+
+@pytest.mark.parametrize(
+    "state", [State(reach=Reach.NONE), State(waited=True)], ids=["none", "not discovered"]
+)
+def test_what_lacks_encryption_says_what_can_be_done(state):
+    said = refusals.refusal(Kind.CHAT, decide(Kind.CHAT, Setting.REQUIRE, state), "juliet@example.test")
+    assert "/e2e policy when prefer" in said.text
+    word = decide(Kind.CHAT, Setting.PREFER, evolve(state, sticky=True))
+    said = refusals.refusal(Kind.CHAT, word, "juliet@example.test")
+    assert "/e2e clear once" in said.text
+    assert "/e2e policy" not in said.text
 
 
 def test_sentences_name_the_contact_the_kind_and_the_condition():

@@ -9,8 +9,9 @@ import pytest
 from bed.memory_session import DOMAIN, MemoryTransport, MemoryUpstream
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import globalLogPublisher
+from twisted.logger import capturedLogs, formatEvent, globalLogPublisher
 
+from e2eproxy.proxy import client_settings
 from e2eproxy.proxy.life import Life
 from e2eproxy.proxy.listener import ClientListener
 from e2eproxy.proxy.pipeline import Verbatim
@@ -276,10 +277,55 @@ def test_what_was_not_offered_gets_its_own_failure(nonza, answer, when):
     assert bed.session.state is State.RELAYING
 
 
+@pytest.mark.parametrize(
+    "pieces", [[b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"], [b"\x16", b"\x03\x01\x02"]]
+)
+def test_a_client_that_begins_with_tls_is_told_the_setting(pieces):
+    bed = Bed()
+    with capturedLogs() as logs:
+        for data in pieces:
+            bed.client.deliver(data)
+    assert bed.error() == ("not-well-formed", client_settings.DIRECT)
+    assert "/account set JID tls disable" in client_settings.DIRECT
+    assert any(client_settings.DIRECT in formatEvent(event) for event in logs)
+
+
+def test_a_handshake_behind_the_header_is_only_broken_xml():
+    bed = Bed().opened()
+    bed.client.deliver(b"\x16\x03\x01\x02\x00\x01")
+    assert "TLS" not in bed.error()[1]
+
+
+def untried(logs):
+    return [event for event in logs if client_settings.GAVE_UP in formatEvent(event)]
+
+
+@pytest.mark.parametrize("how", ["end", "half", "gone"])
+def test_a_client_that_leaves_without_a_try_may_insist_on_tls(how):
+    bed = Bed().opened()
+    with capturedLogs() as logs:
+        if how == "end":
+            bed.client.deliver(END)
+        elif how == "half":
+            bed.client.protocol.readConnectionLost()
+        bed.client.hang_up()
+    assert len(untried(logs)) == 1
+
+
+def test_a_client_that_tried_is_told_nothing_about_tls():
+    for bed in (Bed().logged_in(), Bed().opened()):
+        bed.client.deliver(AUTH)
+        with capturedLogs() as logs:
+            bed.client.deliver(END)
+            bed.client.hang_up()
+        assert not untried(logs)
+
+
 def test_starttls_unoffered_fails_and_ends_the_stream():
     bed = Bed().opened()
     bed.client.deliver(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>" + AUTH)
-    assert bed.to_client == b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:stream>"
+    assert bed.to_client.startswith(b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/><stream:error")
+    assert bed.error() == ("policy-violation", client_settings.STARTTLS)
     assert bed.client.finished
     assert bed.to_server == END
 
@@ -460,6 +506,15 @@ def test_a_server_that_says_nothing_is_not_waited_for_for_ever():
     bed.reach()
     bed.clock.advance(30)
     assert bed.error()[0] == "remote-connection-failed"
+
+
+def test_a_login_that_the_server_refuses_is_in_the_log():
+    bed = Bed().opened()
+    bed.client.deliver(AUTH)
+    with capturedLogs() as logs:
+        bed.server.deliver(FAILURE)
+    assert bed.to_client == FAILURE
+    assert any("the server refused the login" in formatEvent(event) for event in logs)
 
 
 def test_sasl_failure_and_retry():

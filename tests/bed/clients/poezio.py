@@ -67,21 +67,32 @@ class Poezio(Terminal):
         """Wait until it is logged in."""
         self.wait(r"Your JID is ")
 
+    def open(self, jid: str) -> None:
+        """Open the tab of the chat with *jid*."""
+        self.command(f"message {jid}")
+        self.wait(rf"^\[{re.escape(jid)}\]")
+
     def say(self, contact: Account, text: str) -> None:
         """Send *text* to *contact* from the tab of the chat."""
-        self._command(f"message {contact.jid} {text}")
+        self.command(f"message {contact.jid} {text}")
         self.wait(rf"> {re.escape(text)}$")
 
     def expect(self, contact: Account, text: str) -> None:
         """Wait for *text* from *contact* in the tab of the chat."""
-        self._command(f"message {contact.jid}")
+        self.command(f"message {contact.jid}")
         self.wait(rf"{contact.user}\S*> {re.escape(text)}$")
 
-    def _command(self, text: str) -> None:
+    def command(self, text: str) -> None:
+        """Give poezio a command, from whatever tab it shows."""
         # The tab of the roster has no input line before the slash, and takes what comes together with it for keys.
         self.key("/")
         self.wait(r"^/$")
         self.type(text)
+
+    def fill(self, text: str) -> None:
+        """Type *text* into the field of a form that is at its turn; Enter would go on to the next one."""
+        self.tmux.run("send-keys", "-t", self.name, "-l", "--", text)
+        self.wait(re.escape(text))
 
     def kill(self) -> None:
         """End it and remove its home."""
