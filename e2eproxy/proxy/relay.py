@@ -284,17 +284,21 @@ class Relay:
         elif element.name == names.STREAM_ERROR:
             self._on_stream_error(element)
         else:
-            if element.name == names.SASL_FAILURE:
-                self._log.info(
-                    "{n}: the server refused the login; it is the client's user name and password that it judges",
-                    n=self._number,
-                )
-            account = self.login.from_server(element, root) if self._pipeline is None else None
-            self._client.send(element.raw)
-            if account is not None:
-                self._bound(account)
-            elif self._early and not self.login.binding:
-                raise StreamError("not-authorized", "The server bound no address for what was sent already.")
+            self._of_login(element, root)
+
+    def _of_login(self, element: Element, root: bytes) -> None:
+        """Relay what a server says while somebody logs in, and take note of what comes of it."""
+        if element.name == names.SASL_FAILURE:
+            self._log.info(
+                "{n}: the server refused the login; it is the client's user name and password that it judges",
+                n=self._number,
+            )
+        account = self.login.from_server(element, root) if self._pipeline is None else None
+        self._client.send(element.raw)
+        if account is not None:
+            self._bound(account)
+        elif self._early and not self.login.binding:
+            raise StreamError("not-authorized", "The server bound no address for what was sent already.")
 
     def _server_stanza(self, element: Element, root: bytes, pipeline: Pipeline) -> None:
         if not self._client_there:

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from attrs import frozen
+
 from bed.reference import ReferenceDaemon, Wiretap
 from bed.route import Route, through, upstream_port
 

@@ -94,6 +94,7 @@ class Terminal:
     """One program in one tmux session, with a home directory of its own."""
 
     client: ClassVar[str] = ""  # the program's name, if it is a client
+    height: ClassVar[int] = HEIGHT
     input_lines: ClassVar[int] = 2  # at the bottom of the screen, where typed text shows
 
     def __init__(
@@ -117,7 +118,7 @@ class Terminal:
             **(environment or {}),
         }
         command = shlex.join(["env", "-i", *(f"{key}={value}" for key, value in settings.items()), *argv])
-        size = ["-x", str(WIDTH), "-y", str(HEIGHT)]
+        size = ["-x", str(WIDTH), "-y", str(self.height)]
         asked = ["-d", "-P", "-F", "#{pane_pid}", "-s", name, "-c", str(home)]
         self.pid = int(tmux.run("new-session", *asked, *size, f"exec {command}"))
         tmux.terminals.append(self)

@@ -12,7 +12,6 @@ import json
 import re
 import shlex
 import sys
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -254,7 +253,10 @@ def test_poezio_has_a_menu_of_commands(stage: Stage, juliet: ScriptedClient, tmu
 
 
 class Shell(Terminal):
-    """A shell that knows ``e2eproxy``, for the daemon of *stage*; short lines, as on most screens."""
+    """A shell that knows ``e2eproxy``, for the daemon of *stage*; high enough for two keys' codes."""
+
+    height = 90
+    input_lines = 90  # a shell's line is where the output ends
 
     def __init__(self, tmux: Tmux, stage: Stage) -> None:
         """Start it."""
@@ -295,12 +297,13 @@ def squares(screen: str, key: str) -> list[list[bool]]:
     below = screen.partition(f"{code_of(screen, key)} as a QR code:\n")[2].splitlines()
     lines = [line for line in itertools.takewhile(lambda line: set(line) <= HALVES.keys(), below) if line]
     width = max(map(len, lines))
-    light = [
-        [bool(HALVES[char][half]) for char in line.ljust(width)] for line in lines for half in (0, 1)
-    ]
+    light = [[bool(HALVES[char][half]) for char in line.ljust(width)] for line in lines for half in (0, 1)]
     rows = [index for index, row in enumerate(light) if not all(row[:width])]
     columns = [index for index in range(width) if not all(light[row][index] for row in rows)]
-    return [[not light[row][column] for column in range(columns[0], columns[-1] + 1)] for row in range(rows[0], rows[-1] + 1)]
+    return [
+        [not light[row][column] for column in range(columns[0], columns[-1] + 1)]
+        for row in range(rows[0], rows[-1] + 1)
+    ]
 
 
 def test_at_the_command_line(
@@ -337,7 +340,9 @@ def test_at_the_command_line(
             "QR code",
         )
         assert key in shown
-        assert squares(shown, key) == [[bool(one) for one in row] for row in segno.make(code_of(shown, key), micro=False).matrix]
+        assert squares(shown, key) == [
+            [bool(one) for one in row] for row in segno.make(code_of(shown, key), micro=False).matrix
+        ]
         run(
             "They were the same:",
             f"e2eproxy verify {contact.jid} fingerprint {key[:16]} {account}",
@@ -355,7 +360,7 @@ def test_status_is_watched(stage: Stage, tmux: Tmux) -> None:
     shell.wait(r"0 clients")
     with ScriptedClient(stage.route, romeo, "home", announces=[FEATURE]):
         shell.wait(rf"1 clients(?s:.*){romeo.jid} +1 ")
-    shell.wait(rf"0 clients")
+    shell.wait(r"0 clients")
     shell.key("C-c")
     shell.wait(r"^\$\Z")
     assert "Traceback" not in shell.screen()
