@@ -38,9 +38,8 @@ class Record:
 
 
 def join(text: bytes, records: Iterable[Record] = ()) -> bytes:
-    """*Text* (without a zero byte) and *records* as they are encrypted."""
-    behind = b"".join(short(one.type) + short(len(one.value)) + one.value for one in records)
-    return text + b"\0" + behind if behind else text
+    """*Text* (without a zero byte in it) and *records* as they are encrypted; libotr writes the zero byte in any case."""
+    return text + b"\0" + b"".join(short(one.type) + short(len(one.value)) + one.value for one in records)
 
 
 def split(plain: bytes) -> tuple[bytes, tuple[Record, ...]]:
