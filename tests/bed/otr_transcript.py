@@ -70,7 +70,7 @@ class Side:
     party: Party
     random: Recorded
     now: talk.Conversation
-    partial: fragments.Partial = fragments.Partial()
+    partial: fragments.Partial = field(factory=fragments.Partial)
     heard: list = field(factory=list)
     happened: list = field(factory=list)
 
@@ -95,9 +95,8 @@ class Play:
         texts = [one["message"] for one in self.record["log"] if one["ev"] == "msg"]
         self.size = LIMIT if any(text.startswith(("?OTR,", "?OTR|")) for text in texts) else 1 << 20
         self.versions = frozenset(
-            int(digit) for digit in next(
-                (text[5:].split("?")[0] for text in texts if text.startswith("?OTRv")), "3"
-            )
+            int(digit)
+            for digit in next((text[5:].split("?")[0] for text in texts if text.startswith("?OTRv")), "3")
         )
         self.put_in(monkeypatch)
 
@@ -136,7 +135,11 @@ class Play:
         """Every recorded exponent, by the first 20 bytes of its public value."""
         found = dict(self.record["dh_private_by_public"])
         for one in self.record["log"]:
-            for public, secret in (("dh_pub", "dh_priv"), ("our_dh_pub", "our_dh_priv"), ("our_old_dh_pub", "our_old_dh_priv")):
+            for public, secret in (
+                ("dh_pub", "dh_priv"),
+                ("our_dh_pub", "our_dh_priv"),
+                ("our_old_dh_pub", "our_old_dh_priv"),
+            ):
                 if one.get(public):
                     found[one[public].zfill(384)[:40]] = one[secret]
         return found
@@ -173,7 +176,7 @@ class Play:
             elif event["ev"] == "ctx":
                 self.check_context(event)
             else:
-                assert event["ev"] not in {"msg"}, f"libotr sent a message that we did not: {event}"
+                assert event["ev"] != "msg", f"libotr sent a message that we did not: {event}"
 
     def step(self, what):
         kind, _, rest = what.partition(":")
@@ -329,7 +332,9 @@ class Play:
         assert pair.sending_mac.hex() == recorded["sending_mac_key"]
         assert pair.extra.hex() == recorded["extra_symmetric_key"]
         published = content.published.hex()
-        assert [published[at : at + 40] for at in range(0, len(published), 40)] == recorded["revealed_mac_keys"]
+        assert [published[at : at + 40] for at in range(0, len(published), 40)] == recorded[
+            "revealed_mac_keys"
+        ]
 
     def take(self, side, text, answers):
         form = forms.form_of(text)
