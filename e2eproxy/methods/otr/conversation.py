@@ -73,7 +73,9 @@ class Said:
 
 @frozen
 class Ended:
-    """The peer ended the session."""
+    """The peer ended the session; *identity* is whose it was."""
+
+    identity: PublicKey | None
 
 
 @frozen
@@ -85,8 +87,9 @@ class Asked:
 
 @frozen(kw_only=True)
 class Compared:
-    """The comparison ended. ``ours``, ``questioned`` as in the conversation."""
+    """The comparison ended. ``ours``, ``questioned``, ``identity`` as in the conversation."""
 
+    identity: PublicKey | None
     holds: bool
     ours: bool
     questioned: bool
@@ -227,7 +230,7 @@ def _record(now: Conversation, record: records.Record, extra: bytes, party: Part
         return Turn(conversation=now)
     match record.type:
         case records.DISCONNECTED:
-            return Turn(conversation=_without_session(now, State.FINISHED), happened=(Ended(),))
+            return Turn(conversation=_without_session(now, State.FINISHED), happened=(Ended(now.identity),))
         case records.SMP_ABORT:
             return _aborted(now)
         case records.SMP_1 | records.SMP_1_QUESTION | records.SMP_2 | records.SMP_3 | records.SMP_4:
@@ -260,7 +263,9 @@ def _compare(now: Conversation, record: records.Record, party: Party) -> Turn:
         after = evolve(after, ours=False, questioned=record.type == records.SMP_1_QUESTION)
         happened = (Asked(step.question),)
     if step.holds is not None:
-        happened = (Compared(holds=step.holds, ours=after.ours, questioned=after.questioned),)
+        happened = (
+            Compared(identity=now.identity, holds=step.holds, ours=after.ours, questioned=after.questioned),
+        )
     if step.reply is None:
         return Turn(conversation=after, happened=happened)
     after, reply = sealed(after, (step.reply,))
