@@ -26,8 +26,8 @@ MOST_STRANGERS: Final = 1000
 class Entry:
     """One conversation, and what the engine remembers beside it. Times are seconds since 1970.
 
-    ``waiting``: the user's text waits for a session. ``failed``: a session was tried, and none came. ``asked_at``: when we last
-    answered an offer; ``complained_at``: when we last said that we could not read something. ``away``: its client has gone, and
+    ``waiting``: the user's text waits for a session. ``failed``: a session was tried, and none came. ``asked``: how many
+    offers came since ``asked_at``; ``complained_at``: when we last said that we could not read something. ``away``: its client has gone, and
     may come back elsewhere.
     """
 
@@ -41,6 +41,7 @@ class Entry:
     heard_at: float = 0.0
     sent_at: float = 0.0
     asked_at: float = 0.0
+    asked: int = 0
     complained_at: float = 0.0
 
     @property

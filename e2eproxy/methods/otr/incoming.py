@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from e2eproxy.methods.otr.account import Account
     from e2eproxy.methods.otr.book import Entry
 
-BETWEEN_OFFERS: Final = 2.0
-"""Seconds between two offers of one peer that are answered."""
+OFFERS: Final = 5
+"""So many offers of one peer are answered in ``OFFERS_SECONDS`` seconds: one is lost or renewed, a thousand are an attack."""
+OFFERS_SECONDS: Final = 10.0
 BETWEEN_COMPLAINTS: Final = 60.0
 """Seconds between two complaints to one peer that a message could not be opened, and between two new starts after its own."""
 _COMPLAINT: Final = (
@@ -80,12 +81,18 @@ def _offered(
         text = "Somebody whose presence you do not see offers OTR. Start a session yourself if you want one."
         return (e.Tell(contact=event.peer.bare, text=text),)
     entry, kept = account.entry(event.own, event.peer)
-    now = account.context.clock()
-    if now - entry.asked_at < BETWEEN_OFFERS:
+    if _too_often(entry, account.context.clock()):
         return kept
     turn = talk.offered(entry.now, max(common), account.party())
-    entry.asked_at, entry.now = now, turn.conversation
+    entry.now = turn.conversation
     return (*kept, *account.emitted(event.own, event.peer, turn.replies), *_begun(event, entry))
+
+
+def _too_often(entry: Entry, now: float) -> bool:
+    if now - entry.asked_at >= OFFERS_SECONDS:
+        entry.asked_at, entry.asked = now, 0
+    entry.asked += 1
+    return entry.asked > OFFERS
 
 
 def _begun(event: events.Inbound, entry: Entry) -> tuple[e.Effect, ...]:

@@ -38,7 +38,7 @@ TRAITS: Final = Traits(
         online_chats=Claim(True),
         offline_messages=Claim(False),
         multiple_resources=Claim(False, "one resource has the session"),
-        discovery_of_support=Claim(True, "a query, or white space in a text"),
+        discovery_of_support=Claim(False, "it has to ask: a query, or white space in a text"),
         replay_protection=Claim(True, "counters"),
         recovery=Claim(True, "after a round trip"),
     ),

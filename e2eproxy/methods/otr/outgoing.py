@@ -12,7 +12,7 @@ from e2eproxy.methods import effects as e
 from e2eproxy.methods.otr import conversation as talk
 from e2eproxy.methods.otr import forms
 from e2eproxy.methods.otr.account import name_of, patience
-from e2eproxy.xmpp.names import CLIENT, SEPARATOR
+from e2eproxy.xmpp.stanza import qualified
 
 if TYPE_CHECKING:
     from e2eproxy.methods import events
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from e2eproxy.methods.otr.book import Entry
     from e2eproxy.xmpp.jid import JID
 
-BODY: Final = CLIENT + SEPARATOR + "body"
+BODY: Final = qualified("jabber:client", "body")
 
 
 def outbound(account: Account, event: events.Outbound) -> tuple[e.Effect, ...]:
