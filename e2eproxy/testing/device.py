@@ -79,6 +79,8 @@ class Device:
             account=jid.bare, view=self.store, clock=world.clock.now, random=rng.randbytes, settings=settings
         )
         self.online = False
+        # Nothing ever leaves in clear here, so the method is told that clear text is out of the question.
+        self.required = True
         self.fuse: int | None = None
         self.shown: list[Shown] = []
         self.unreadable: list[str] = []
@@ -143,6 +145,7 @@ class Device:
             peer=to,
             stanza=Stanza.parse(raw),
             members=room.members if room else (),
+            required=self.required,
         )
         if self.errands.waits("out", to.bare):
             self.errands.hold("out", to.bare, event)

@@ -257,6 +257,11 @@ class Stanza:
         return context
 
 
+def qualified(namespace: str, local: str) -> str:
+    """The name by which ``Stanza.child`` and ``Stanza.all`` find elements."""
+    return namespace + names.SEPARATOR + local
+
+
 def build(kind: Kind, attributes: Mapping[str, str | None], content: bytes = b"") -> bytes:
     """Return a stanza that declares ``jabber:client``; attributes that are None are left out.
 

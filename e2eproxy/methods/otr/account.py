@@ -1,0 +1,117 @@
+"""What the parts of OTR's engine share: an account's conversations, who is there, and effects that several of them make."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from e2eproxy.methods import effects as e
+from e2eproxy.methods.door import MethodError
+from e2eproxy.methods.otr import forms, fragments, messages
+from e2eproxy.methods.otr.book import Book
+from e2eproxy.methods.otr.identity import Party, PrivateKey, PublicKey, new_key
+from e2eproxy.methods.otr.slots import Slots
+from e2eproxy.trust.values import Fingerprint
+from e2eproxy.xmpp.stanza import element, escape_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from e2eproxy.methods.door import Context
+    from e2eproxy.methods.otr.book import Entry
+    from e2eproxy.xmpp.jid import JID
+
+NAME: Final = "otr"
+IDENTITY: Final = "dsa"
+PATIENCE: Final = 60.0
+"""Seconds until a handshake, or the rest of a message in parts, is given up."""
+EXPLANATION: Final = "I would like to write to you encrypted, with Off-the-Record messaging (OTR). Your program does not seem to know it."
+"""What people read whose client has no OTR; machines look at the query in front of it only."""
+
+
+class Account:
+    """See the module."""
+
+    def __init__(self, context: Context) -> None:
+        """Begin with what is in the view."""
+        self.context = context
+        self.book = Book()
+        self.slots = Slots(context)
+        self.here: set[JID] = set()
+        self._party: Party | None = None
+
+    # -- settings --
+
+    @property
+    def versions(self) -> frozenset[int]:
+        """The versions that the user allows: setting ``versions``, as ``2,3`` (the default) or ``3``."""
+        wanted = self.context.settings.get("versions", "2,3").replace(" ", "").split(",")
+        return frozenset(one for one in messages.VERSIONS if str(one) in wanted)
+
+    @property
+    def longest(self) -> int:
+        """The most characters of a message that is sent: setting ``fragment``; 0, the default, is no limit."""
+        wanted = self.context.settings.get("fragment", "0")
+        return int(wanted) if wanted.isdecimal() and len(wanted) <= 7 else 0
+
+    # -- who we are --
+
+    def party(self) -> Party:
+        """Our key, and randomness; raises MethodError while there is no key."""
+        if self._party is None:
+            kept = self.context.view.identity(IDENTITY)
+            if kept is None:
+                raise MethodError("There is no OTR key of our own yet.")
+            self._party = Party(identity=PrivateKey.decoded(kept.secret), random=self.context.random)
+        return self._party
+
+    def first_key(self) -> tuple[e.Effect, ...]:
+        """A key of our own, if there is none yet."""
+        if self.context.view.identity(IDENTITY) is not None:
+            return ()
+        made = new_key(self.context.random)
+        public = made.public.encoded()
+        return (
+            e.PersistIdentity(name=IDENTITY, public=public, secret=made.encoded()),
+            e.Learn(contact=self.context.account, fingerprint=name_of(made.public), public=public),
+        )
+
+    def entry(self, own: JID, peer: JID) -> tuple[Entry, tuple[e.Effect, ...]]:
+        """(The conversation with *peer*, what has to be kept for it)."""
+        tag, kept = self.slots.take(own)
+        return self.book.entry(own, peer, tag), kept
+
+    # -- effects --
+
+    def bodies(self, message: messages.Message) -> tuple[bytes, ...]:
+        """*Message* as payloads, several if it has to be cut."""
+        text = forms.encoded_text(messages.encode(message))
+        tags = (message.sender, message.receiver) if message.version == 3 else None
+        size = max(self.longest, 100) if self.longest else len(text)
+        return tuple(body(one) for one in fragments.cut(text, size, tags))
+
+    def emitted(self, own: JID, peer: JID, out: Iterable[messages.Message]) -> tuple[e.Effect, ...]:
+        """Have *out* leave, as messages of the method's own."""
+        return tuple(e.Emit(to=peer, payload=one, own=own) for message in out for one in self.bodies(message))
+
+    def query(self, own: JID, peer: JID) -> e.Emit:
+        """Ask *peer* for a session."""
+        return e.Emit(to=peer, payload=body(forms.query_text(self.versions, EXPLANATION)), own=own)
+
+    def protection(self, key: PublicKey | None) -> e.Protection:
+        """How a text is protected in a session with the owner of *key*."""
+        return e.Protection(key=name_of(key) if key else None, forward_secret=True, deniable=True)
+
+
+def body(text: str) -> bytes:
+    """*Text* as a payload."""
+    return element("body", {"xmlns": "jabber:client"}, escape_text(text).encode())
+
+
+def name_of(key: PublicKey) -> Fingerprint:
+    """The fingerprint of *key*."""
+    return Fingerprint(NAME, key.fingerprint)
+
+
+def patience(own: JID, peer: JID, seconds: float | None = PATIENCE) -> e.SetTimer:
+    """Give a handshake up after a time; None: it is over."""
+    return e.SetTimer(name=f"handshake {own} {peer}", seconds=seconds)

@@ -1,0 +1,251 @@
+"""What becomes of a text that a peer sends: an offer answered, a handshake's step made, a message opened, or told as unreadable.
+
+Law 6: all of it is the worst peer's. Offers, complaints and parts are answered at a bounded rate; what does not hold
+changes nothing. Copies, archived and delayed stanzas are never OTR's to answer or to open.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from e2eproxy.methods import effects as e
+from e2eproxy.methods.door import MethodError
+from e2eproxy.methods.events import Way
+from e2eproxy.methods.otr import conversation as talk
+from e2eproxy.methods.otr import forms, fragments, messages
+from e2eproxy.methods.otr.account import PATIENCE, body, patience
+from e2eproxy.methods.otr.news import news
+from e2eproxy.methods.otr.outgoing import BODY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from e2eproxy.methods import events
+    from e2eproxy.methods.otr.account import Account
+    from e2eproxy.methods.otr.book import Entry
+
+OFFERS: Final = 5
+"""So many offers of one peer are answered in ``OFFERS_SECONDS`` seconds: one is lost or renewed, a thousand are an attack."""
+OFFERS_SECONDS: Final = 10.0
+BETWEEN_COMPLAINTS: Final = 60.0
+"""Seconds between two complaints to one peer that a message could not be opened, and between two new starts after its own."""
+_COMPLAINT: Final = (
+    "?OTR Error: A message of yours could not be decrypted here. Please start the private conversation again."
+)
+
+
+def inbound(account: Account, event: events.Inbound) -> tuple[e.Effect, ...]:
+    """Dispose of the peer's stanza; raises MethodError if it does not hold."""
+    found = event.stanza.child(BODY)
+    if found is None:
+        raise MethodError("A message without a text arrived.")
+    form = forms.form_of(found.node.text)
+    if form is None:
+        return (e.Decline(ref=event.ref, why="It is plain text."),)
+    if event.way is not Way.LIVE or event.author is not None:
+        return _not_live(event, form)
+    if event.to.full and event.to != event.own:
+        return (e.Unreadable(ref=event.ref, why="It was encrypted for another client of yours."),)
+    return _ACTIONS[type(form)](account, event, form)
+
+
+def _not_live(event: events.Inbound, form: forms.Form) -> tuple[e.Effect, ...]:
+    if isinstance(form, forms.Tagged):
+        return (e.Decline(ref=event.ref, why="It is plain text.", body=form.text),)
+    if isinstance(form, forms.ErrorText | forms.Query):
+        return (e.Absorb(ref=event.ref, why="It is an old step of OTR, or one of another client."),)
+    why = "It is a copy of a conversation that another client had, or that is over."
+    return (e.Unreadable(ref=event.ref, why=why),)
+
+
+def _query(account: Account, event: events.Inbound, form: Any) -> tuple[e.Effect, ...]:  # noqa: ANN401 - a row
+    return (e.Absorb(ref=event.ref, why="An offer of OTR."), *_offered(account, event, form.versions))
+
+
+def _tagged(account: Account, event: events.Inbound, form: Any) -> tuple[e.Effect, ...]:  # noqa: ANN401 - a row
+    entry = account.book.find(event.own, event.peer)
+    offered = () if entry and entry.live else _offered(account, event, form.versions, quiet=True)
+    return (*offered, e.Decline(ref=event.ref, why="It is plain text that offers OTR.", body=form.text))
+
+
+def _offered(
+    account: Account, event: events.Inbound, versions: frozenset[int], *, quiet: bool = False
+) -> tuple[e.Effect, ...]:
+    """Answer an offer with a handshake's first step, if there is a version that both speak."""
+    common = versions & account.versions
+    if not common:
+        text = "The contact's client offers OTR in a version that is not used here. No session was started."
+        return () if quiet else (e.Tell(contact=event.peer.bare, text=text, tone=e.Tone.WARNING),)
+    if not _known(account, event):
+        text = "Somebody whose presence you do not see offers OTR. Start a session yourself if you want one."
+        return (e.Tell(contact=event.peer.bare, text=text),)
+    entry, kept = account.entry(event.own, event.peer)
+    if _too_often(entry, account.context.clock()):
+        return kept
+    turn = talk.offered(entry.now, max(common), account.party())
+    entry.now = turn.conversation
+    return (*kept, *account.emitted(event.own, event.peer, turn.replies), *_begun(event, entry))
+
+
+def _too_often(entry: Entry, now: float) -> bool:
+    if now - entry.asked_at >= OFFERS_SECONDS:
+        entry.asked_at, entry.asked = now, 0
+    entry.asked += 1
+    return entry.asked > OFFERS
+
+
+def _begun(event: events.Inbound, entry: Entry) -> tuple[e.Effect, ...]:
+    if entry.live:
+        return ()
+    changed = e.SessionChanged(peer=event.peer, state=e.State.NEGOTIATING)
+    return patience(event.own, event.peer), changed
+
+
+def _known(account: Account, event: events.Inbound) -> bool:
+    """Whether the peer may know that we are here: its presence is seen, or our user began."""
+    known = account.book.of(event.own, event.peer.bare)
+    return event.peer in account.here or any(not one.disposable or one.tagged for _, one in known)
+
+
+def _error(account: Account, event: events.Inbound, form: Any) -> tuple[e.Effect, ...]:  # noqa: ANN401 - a row
+    """The peer could not read us: its session is lost, so a new one is asked for. Nothing proves it, so ours stays."""
+    shown = e.Decline(ref=event.ref, why="It is a complaint of the contact's OTR.", body=f"OTR: {form.text}")
+    entry = account.book.find(event.own, event.peer)
+    if entry is None or not entry.live:
+        return (shown,)
+    now = account.context.clock()
+    if now - entry.complained_at < BETWEEN_COMPLAINTS:
+        return (shown,)
+    entry.complained_at = now
+    return (shown, account.query(event.own, event.peer))
+
+
+def _fragment(account: Account, event: events.Inbound, form: Any) -> tuple[e.Effect, ...]:  # noqa: ANN401 - a row
+    entry, kept = account.entry(event.own, event.peer)
+    if form.tagged and form.receiver not in {0, entry.now.own_tag}:
+        if form.number > 1:
+            return (*kept, e.Absorb(ref=event.ref, why="A further part for another client of yours."))
+        return (*kept, e.Unreadable(ref=event.ref, why="It was encrypted for another client of yours."))
+    partial = entry.partial if form.sender == entry.partial_tag else fragments.Partial()
+    after, whole = fragments.put_together(partial, form)
+    timer = e.SetTimer(name=f"parts {event.own} {event.peer}", seconds=PATIENCE if after.count else None)
+    if whole is None:
+        entry.partial, entry.partial_tag = after, form.sender
+        return (*kept, e.Absorb(ref=event.ref, why="A part of a message."), timer)
+    inside = forms.form_of(whole)
+    if not isinstance(inside, forms.Encoded):
+        raise MethodError("The parts of an OTR message came to something else.")
+    opened = _encoded(account, event, inside)
+    entry.partial = fragments.Partial()
+    return (*kept, *opened, timer)
+
+
+def _encoded(account: Account, event: events.Inbound, form: Any) -> tuple[e.Effect, ...]:  # noqa: ANN401 - a row
+    message = messages.decode(form.value)
+    if isinstance(message.content, messages.Data):
+        return _data(account, event, message)
+    if message.version not in account.versions or not _known(account, event):
+        return (e.Absorb(ref=event.ref, why="A handshake that is not wanted."),)
+    entry, kept = account.entry(event.own, event.peer)
+    entry.partial = fragments.Partial()
+    try:
+        turn = talk.receive(entry.now, message, account.party())
+    except MethodError as error:
+        # A step of a handshake holds no text, and anybody can send a bad one.
+        return (*kept, e.Absorb(ref=event.ref, why=str(error)))
+    entry.now = turn.conversation
+    begun = _begun(event, entry) if turn.replies and not turn.happened else ()
+    return (
+        *kept,
+        e.Absorb(ref=event.ref, why="A step of a handshake."),
+        *account.emitted(event.own, event.peer, turn.replies),
+        *begun,
+        *news(account, event, entry, turn),
+    )
+
+
+def _data(account: Account, event: events.Inbound, message: messages.Message) -> tuple[e.Effect, ...]:
+    entry, kept = account.entry(event.own, event.peer)
+    entry.partial = fragments.Partial()
+    turn = talk.receive(entry.now, message, account.party())
+    if _failed(turn) and (moved := _moved(account, event, message)):
+        return (*kept, *moved)
+    entry.now = turn.conversation
+    return (*kept, *_opened(account, event, entry, turn))
+
+
+def _failed(turn: talk.Turn) -> bool:
+    return any(isinstance(one, talk.Unreadable) for one in turn.happened)
+
+
+def _moved(account: Account, event: events.Inbound, message: messages.Message) -> tuple[e.Effect, ...]:
+    """A session of version 3 goes with its client to another resource, if it is that client: the message opens."""
+    old = account.book.with_tag(event.own, event.peer.bare, message.sender)
+    entry = account.book.find(event.own, old) if old else None
+    if old is None or entry is None or old == event.peer:
+        return ()
+    turn = talk.receive(entry.now, message, account.party())
+    if _failed(turn):
+        return ()
+    entry.now = turn.conversation
+    account.book.move(event.own, old, event.peer)
+    active = e.SessionChanged(
+        peer=event.peer, state=e.State.ACTIVE, protection=account.protection(entry.now.identity)
+    )
+    return (e.SessionChanged(peer=old, state=e.State.NONE), active, *_opened(account, event, entry, turn))
+
+
+def _opened(account: Account, event: events.Inbound, entry: Entry, turn: talk.Turn) -> tuple[e.Effect, ...]:
+    """The disposition, and the rest, of a data message."""
+    now = account.context.clock()
+    out = (*account.emitted(event.own, event.peer, turn.replies), *news(account, event, entry, turn))
+    for one in turn.happened:
+        if isinstance(one, talk.Unreadable):
+            return (*_unreadable(account, event, entry, one), *out)
+    entry.heard_at, entry.away = now, False
+    if turn.replies:
+        entry.sent_at = now
+    elif entry.live and now - entry.sent_at >= PATIENCE:
+        out += _heartbeat(account, event, entry)
+    for one in turn.happened:
+        if isinstance(one, talk.Said) and one.text:
+            inside = e.Body(one.text.decode("utf-8", "replace"))
+            deliver = e.Deliver(ref=event.ref, inside=inside, protection=_author(account, entry, turn))
+            return (deliver, *out)
+    return (e.Absorb(ref=event.ref, why="A message between the clients, without a text."), *out)
+
+
+def _author(account: Account, entry: Entry, turn: talk.Turn) -> e.Protection:
+    """By whose key it was protected: the one from before, if the message itself ended the session."""
+    ended = next((one for one in turn.happened if isinstance(one, talk.Ended)), None)
+    return account.protection(ended.identity if ended else entry.now.identity)
+
+
+def _heartbeat(account: Account, event: events.Inbound, entry: Entry) -> tuple[e.Effect, ...]:
+    """Say something without a text, so that keys turn although our user only reads."""
+    entry.now, message = talk.sealed(entry.now, ())
+    entry.sent_at = account.context.clock()
+    return account.emitted(event.own, event.peer, (message,))
+
+
+def _unreadable(
+    account: Account, event: events.Inbound, entry: Entry, what: talk.Unreadable
+) -> tuple[e.Effect, ...]:
+    if what.quiet:
+        return (e.Absorb(ref=event.ref, why=what.why),)
+    shown = e.Unreadable(ref=event.ref, why=what.why)
+    now = account.context.clock()
+    if now - entry.complained_at < BETWEEN_COMPLAINTS or not _known(account, event):
+        return (shown,)
+    entry.complained_at = now
+    return shown, e.Emit(to=event.peer, payload=body(_COMPLAINT), own=event.own)
+
+
+_ACTIONS: Final[dict[type[forms.Form], Callable[[Account, events.Inbound, Any], tuple[e.Effect, ...]]]] = {
+    forms.Query: _query,
+    forms.Tagged: _tagged,
+    forms.ErrorText: _error,
+    forms.Fragment: _fragment,
+    forms.Encoded: _encoded,
+}

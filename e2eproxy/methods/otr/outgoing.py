@@ -1,0 +1,101 @@
+"""What becomes of a text that the user writes: sealed, held until there is a session, given back, or not for OTR.
+
+Law 1: in a session that the peer has ended nothing goes out, and a text never leaves sealed for a key that policy
+does not accept.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from e2eproxy.methods import effects as e
+from e2eproxy.methods.otr import conversation as talk
+from e2eproxy.methods.otr import forms
+from e2eproxy.methods.otr.account import name_of, patience
+from e2eproxy.xmpp.stanza import qualified
+
+if TYPE_CHECKING:
+    from e2eproxy.methods import events
+    from e2eproxy.methods.otr.account import Account
+    from e2eproxy.methods.otr.book import Entry
+    from e2eproxy.xmpp.jid import JID
+
+BODY: Final = qualified("jabber:client", "body")
+
+
+def outbound(account: Account, event: events.Outbound) -> tuple[e.Effect, ...]:
+    """Dispose of the user's stanza."""
+    text = event.stanza.child(BODY) if event.stanza.kind == "message" else None
+    if text is None or event.stanza.type == "groupchat":
+        return (e.Decline(ref=event.ref, why="OTR protects the text of messages to one person only."),)
+    peer, entry = _conversation(account, event)
+    if entry is not None and entry.live:
+        return _sealed(account, event, peer, entry, text.node.text)
+    if entry is not None and entry.now.state is talk.State.FINISHED:
+        why = "The contact ended the encrypted session. Start it again, or end it on your side, before you write."
+        return (e.Return(ref=event.ref, condition="not-acceptable", why=why),)
+    return _without_session(account, event, peer)
+
+
+def _conversation(account: Account, event: events.Outbound) -> tuple[JID, Entry | None]:
+    """Whom the text goes to: the resource that is meant, else the one of the session last heard from."""
+    if event.peer.full:
+        return event.peer, account.book.find(event.own, event.peer)
+    known = account.book.of(event.own, event.peer.bare)
+    for wanted in (talk.State.ENCRYPTED, talk.State.FINISHED):
+        for peer, entry in known:
+            if entry.now.state is wanted and not entry.away:
+                return peer, entry
+    return event.peer, None
+
+
+def _sealed(
+    account: Account, event: events.Outbound, peer: JID, entry: Entry, text: str
+) -> tuple[e.Effect, ...]:
+    assert entry.now.identity is not None  # noqa: S101 - of a live session
+    key = name_of(entry.now.identity)
+    if not account.context.view.usable(peer.bare, key):
+        why = (
+            "The contact's OTR key is not accepted. Compare its fingerprint, or accept it, before you write."
+        )
+        return (e.Return(ref=event.ref, condition="policy-violation", why=why),)
+    entry.now, message = talk.said(entry.now, text.encode())
+    entry.sent_at = account.context.clock()
+    return tuple(
+        e.Send(ref=event.ref, to=peer, payload=payload, keys=(key,), lasting=False)
+        for payload in account.bodies(message)
+    )
+
+
+def _without_session(account: Account, event: events.Outbound, peer: JID) -> tuple[e.Effect, ...]:
+    entry, kept = account.entry(event.own, peer)
+    if entry.failed and event.again:
+        entry.waiting = False
+        if event.required:
+            why = "No encrypted session could be made: the contact's client did not answer OTR's offer."
+            return (*kept, e.Return(ref=event.ref, condition="remote-server-timeout", why=why))
+    elif event.required or _under_way(account, event, entry):
+        return (*kept, *_held(account, event, peer, entry))
+    offer = "" if entry.tagged or not account.versions else forms.tag_text(account.versions)
+    entry.tagged = True
+    why = "There is no OTR session with the contact."
+    return (*kept, e.Decline(ref=event.ref, why=why, offer=offer))
+
+
+def _under_way(account: Account, event: events.Outbound, entry: Entry) -> bool:
+    known = account.book.of(event.own, event.peer.bare)
+    return entry.exchanging or (not event.peer.full and any(one.exchanging for _, one in known))
+
+
+def _held(account: Account, event: events.Outbound, peer: JID, entry: Entry) -> tuple[e.Effect, ...]:
+    hold = e.Hold(ref=event.ref, why="An encrypted session is being made.")
+    if entry.waiting:
+        return (hold,)
+    asked = () if _under_way(account, event, entry) else (account.query(event.own, peer),)
+    entry.waiting, entry.failed = True, False
+    return (
+        *asked,
+        patience(event.own, peer),
+        e.SessionChanged(peer=peer, state=e.State.NEGOTIATING),
+        hold,
+    )
