@@ -7,7 +7,6 @@ slashes as text with one, so ``//e2e`` is what is typed in them.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import re
 import shlex
@@ -287,23 +286,16 @@ class Shell(Terminal):
         return found
 
 
-def code_of(screen: str, key: str) -> str:
-    """What the code for *key* says, by the line above it."""
-    return re.search(rf"^(\S*{key}) as a QR code:$", screen, re.MULTILINE).group(1)
-
-
-def squares(screen: str, key: str) -> list[list[bool]]:
-    """Read the code for *key* off the screen, without its quiet zone: which of its squares are dark."""
-    below = screen.partition(f"{code_of(screen, key)} as a QR code:\n")[2].splitlines()
-    lines = [line for line in itertools.takewhile(lambda line: set(line) <= HALVES.keys(), below) if line]
-    width = max(map(len, lines))
-    light = [[bool(HALVES[char][half]) for char in line.ljust(width)] for line in lines for half in (0, 1)]
-    rows = [index for index, row in enumerate(light) if not all(row[:width])]
-    columns = [index for index in range(width) if not all(light[row][index] for row in rows)]
-    return [
-        [not light[row][column] for column in range(columns[0], columns[-1] + 1)]
-        for row in range(rows[0], rows[-1] + 1)
-    ]
+def dark_squares(screen: str, side: int) -> list[list[bool]]:
+    """Read the code of *side* squares off the screen; all around it four have to be light, as cameras need them."""
+    below = screen.partition(" as a QR code:\n")[2].splitlines()[: side // 2 + 5]
+    light = [[bool(HALVES[char][half]) for char in line] for line in below for half in (0, 1)]
+    whole = side + 8
+    quiet = [row[:whole] for row in (*light[:4], *light[side + 4 : whole])]
+    assert all(row == [True] * whole for row in quiet)
+    code = [row[:whole] for row in light[4 : side + 4]]
+    assert all(row[:4] == row[side + 4 :] == [True] * 4 for row in code)
+    return [[not one for one in row[4 : side + 4]] for row in code]
 
 
 def test_at_the_command_line(
@@ -335,14 +327,16 @@ def test_at_the_command_line(
         key = key_of(stage, romeo, contact)["fingerprint"]
         run("A word that is misspelt:", f"e2eproxy polcy {account}", "did you mean policy")
         shown = run(
-            "Both keys, to be compared; a phone's camera reads the codes:",
+            "Both keys, to be compared; the code is your own, for the other person's camera:",
             f"e2eproxy fingerprints {contact.jid} {account}",
             "QR code",
         )
         assert key in shown
-        assert squares(shown, key) == [
-            [bool(one) for one in row] for row in segno.make(code_of(shown, key), micro=False).matrix
-        ]
+        (own,) = json.loads(stage.say("keys", "--account", romeo.jid, json_wanted=True))["keys"]
+        coded = f"{own['method']}:{own['fingerprint']}"
+        assert f"{coded} as a QR code:" in shown
+        made = segno.make(coded, micro=False).matrix
+        assert dark_squares(shown, len(made)) == [list(map(bool, row)) for row in made]
         run(
             "They were the same:",
             f"e2eproxy verify {contact.jid} fingerprint {key[:16]} {account}",
