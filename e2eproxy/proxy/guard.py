@@ -131,6 +131,7 @@ class Guard:
             wanted=self._sightings.wanted,
             may_offer=self._roster.gets_our_presence,
             tally=self._tally,
+            tell=self.tell,
         )
         self._in = IncomingStanzas(
             desk,

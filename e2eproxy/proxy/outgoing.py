@@ -24,6 +24,7 @@ from e2eproxy.proxy.literal import literal
 from e2eproxy.proxy.notes import Leaves, Waits
 from e2eproxy.proxy.on_its_way import Outgoing, line_of
 from e2eproxy.proxy.outer import MOST_BYTES, bare_answer, bare_refusal, new_id, protected, request, with_offer
+from e2eproxy.proxy.patience import Patience
 from e2eproxy.proxy.pipeline import Care
 from e2eproxy.proxy.policy import Outcome, Reason, Ruling
 from e2eproxy.proxy.refusals import refusal
@@ -60,7 +61,8 @@ class OutgoingStanzas:
     *now*: seconds, for waiting. *schedule(seconds, function)* calls back later. *scene* says what is known when a stanza
     is classified, *nodes* which disco nodes a contact announced. *safe* is called when nothing is ``exposed`` any more.
     *taken* gets what is for the proxy itself, *wanted* is told to whom a text is about to go.
-    *tally* counts what becomes of them. *may_offer* says whether a contact may learn from a text in clear that we could encrypt: one that gets our presence.
+    *tally* counts what becomes of them, *tell* tells the user. *may_offer* says whether a contact may learn from a text in clear
+    that we could encrypt: one that gets our presence.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class OutgoingStanzas:
         wanted: Callable[[JID], None],
         may_offer: Callable[[JID], bool],
         tally: Tally,
+        tell: Callable[[str], None],
     ) -> None:
         self._desk = desk
         self._ways = ways
@@ -93,6 +96,7 @@ class OutgoingStanzas:
         self._may_offer = may_offer
         self._tally = tally
         self._waits = DiscoveryWaits()
+        self._patience = Patience(lines, schedule, tell)
         self._rulings = Rulings(desk, self._waits, now)
         self._under_way: dict[Ref, Outgoing] = {}
         self._waking: set[JID] = set()
@@ -137,6 +141,7 @@ class OutgoingStanzas:
             return None
         item.since = now
         self._exposed.add(item.ref)
+        self._patience.begin(item)
         self.go_on(item.line)
         if item.ref in self._exposed and item.ref not in self._under_way and item.ref not in self._leaving:
             self._hold(item)
@@ -481,5 +486,6 @@ class OutgoingStanzas:
     def _count(self, item: Outgoing, fate: Fate) -> None:
         method = item.method if FATES[Direction.OUT][fate].by_method else NO_METHOD
         self._tally.stanza(Direction.OUT, fate, method)
+        self._patience.over(item, fate)
         if item.since is not None:
             self._tally.took(Direction.OUT, method, item.since)

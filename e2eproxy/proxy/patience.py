@@ -1,0 +1,69 @@
+"""What the user hears of a text that waits: that it does, and that it has left after all (law 4: held with a notice).
+
+Nobody is told of what waits for a moment, as the first text to a contact does while it is found out what he can read. Of a line
+only the first text is told of, so that a contact who does not answer makes no flood of notices. A text that comes back says so itself.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from e2eproxy.proxy.allowed_children import BODY
+from e2eproxy.proxy.holding import Bounds, Direction
+from e2eproxy.proxy.tally import Fate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from e2eproxy.proxy.holding import Lines
+    from e2eproxy.proxy.on_its_way import Outgoing
+    from e2eproxy.xmpp.jid import JID
+
+#: Seconds that a text waits before its user is told.
+NOTICE_SECONDS: Final = 4.0
+_LEFT: Final = frozenset((Fate.PASSED, Fate.CHANGED, Fate.PROTECTED))
+
+
+class Patience:
+    """That of one stream. *schedule(seconds, function)* calls back later, *tell* tells the user."""
+
+    def __init__(
+        self,
+        lines: Lines[Outgoing],
+        schedule: Callable[[float, Callable[[], None]], None],
+        tell: Callable[[str], None],
+    ) -> None:
+        self._lines = lines
+        self._schedule = schedule
+        self._tell = tell
+        # What waits and may have to be told of, and of whose line the user knows.
+        self._waiting: set[str] = set()
+        self._told: dict[JID, str] = {}
+
+    def begin(self, item: Outgoing) -> None:
+        """Take note that *item* did not leave at once."""
+        if item.stanza.kind == "message" and item.stanza.child(BODY) is not None:
+            self._waiting.add(item.ref)
+            self._schedule(NOTICE_SECONDS, partial(self._late, item))
+
+    def _late(self, item: Outgoing) -> None:
+        if item.ref not in self._waiting or item.line in self._told:
+            return
+        self._told[item.line] = item.ref
+        line = self._lines.by_contact.get((Direction.OUT, item.line))
+        why = line.held[0].waiting if line is not None else ""
+        self._tell(
+            f"Your message to {item.contact} waits: {why or 'its method is at work'}. It leaves when that is done; if it cannot within "
+            f"{Bounds().seconds:.0f} seconds, it comes back to you. /e2e status shows what waits."
+        )
+
+    def over(self, item: Outgoing, fate: Fate) -> None:
+        """Take note of what became of *item*."""
+        if item.ref not in self._waiting:
+            return
+        self._waiting.remove(item.ref)
+        if self._told.get(item.line) == item.ref:
+            del self._told[item.line]
+            if fate in _LEFT:
+                self._tell(f"Your message to {item.contact} that waited has left now.")
