@@ -663,7 +663,9 @@ def test_a_client_that_breaks_its_stream_leaves_the_server_time(wrong):
 def test_nothing_behind_a_failed_starttls_is_looked_at():
     bed, pipeline = counting()
     bed.client.deliver(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>" + stanzas("a"))
-    assert bed.to_client.endswith(b"/>" + END)
+    assert bed.to_client.startswith(b"<failure ")
+    assert bed.to_client.endswith(b"</stream:error>" + END)
+    assert bed.to_client.count(END) == 1
     assert bed.to_server == ack(0) + END
     assert pipeline.told == [("closed", True)]
 
