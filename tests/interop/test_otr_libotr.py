@@ -1,0 +1,180 @@
+"""Our OTR machines and libotr itself, in one process: chats that a seed makes up, through parts and simultaneous starts.
+
+A tenth of the thousand runs, unless E2EPROXY_LONG is set.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+from bed.libotr import Libotr, library
+from bed.otr_pair import end
+
+from e2eproxy.methods.otr import conversation as talk
+from e2eproxy.methods.otr import forms, fragments, smp
+
+RUNS = 1000 if os.environ.get("E2EPROXY_LONG") else 100
+BATCH = 20
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    found = library()
+    if found is None and os.environ.get("CI"):
+        pytest.fail("libotr5 is not installed")
+    if found is None:
+        pytest.skip("libotr5 is not installed")
+    return found
+
+
+class Chat:
+    """One chat: our end and libotr's, and the texts that are on their way to each."""
+
+    def __init__(self, loaded, seed):
+        self.chance = random.Random(seed)
+        self.versions = self.chance.choice([(2,), (3,), (2, 3)])
+        self.size = self.chance.choice([0, 0, 200, 500])
+        self.theirs = Libotr(loaded, self.versions, self.size)
+        self.ours = end("bob", 0xFFFF0000 | seed, seed)
+        self.to_them, self.to_us, self.said_by_us, self.said_by_them = [], [], [], []
+        self.clear = []
+        self.secret = b"the same"
+
+    def send(self, texts):
+        for text in texts:
+            session = self.ours.now.session
+            tags = None
+            if text.startswith("?OTR:AAM"):
+                tags = self.ours.tag, self.ours.now.peer_tag or self.ours.now.exchange_tag
+            cut = self.size and text.startswith("?OTR:")
+            assert session or not cut or text
+            self.to_them += fragments.cut(text, self.size - 1, tags) if cut else (text,)
+
+    def deliver(self):
+        """Deliver one text, to either side."""
+        full = [one for one in (self.to_them, self.to_us) if one]
+        queue = self.chance.choice(full)
+        text = queue.pop(0)
+        if queue is self.to_them:
+            self.to_us += self.theirs.take(text)
+            return
+        before = len(self.ours.happened)
+        form = forms.form_of(text)
+        if isinstance(form, forms.Query):
+            common = form.versions & set(self.versions)
+            self.send(self.ours.do(talk.offered(self.ours.now, max(common), self.ours.party)))
+        elif form is None or isinstance(form, forms.ErrorText):
+            self.clear.append(text)
+        else:
+            self.send(self.ours.survives(text))
+        for what in self.ours.happened[before:]:
+            if isinstance(what, talk.Asked) and self.ours.now.comparison.stage is smp.Stage.ANSWER:
+                self.send(self.ours.do(talk.answer(self.ours.now, self.secret, self.ours.party)))
+
+    def drain(self):
+        for _ in range(2000):
+            if self.theirs.unasked:
+                self.to_us += self.theirs.answer(self.secret)
+            if not (self.to_them or self.to_us):
+                return
+            self.deliver()
+        raise AssertionError("they do not come to rest")
+
+    # ---- what the users do ----
+
+    def step(self):
+        live = self.ours.now.state is talk.State.ENCRYPTED
+        kinds = ["start"] * 2 + (
+            ["we say", "they say", "quiet", "deliver"] * 4 + ["end", "smp", "smp"] if live else ["deliver"]
+        )
+        kind = self.chance.choice(kinds)
+        text = f"text {self.chance.random()}"
+        if kind == "start":
+            self.start()
+        elif kind == "deliver":
+            for _ in range(self.chance.randint(1, 6)):
+                if self.to_them or self.to_us:
+                    self.deliver()
+        elif kind == "we say":
+            self.said_by_us.append(text.encode())
+            self.send(self.ours.say(text.encode()))
+        elif kind == "they say" and self.theirs.secure:
+            self.said_by_them.append(text.encode())
+            self.to_us += self.theirs.say(text)
+        elif kind == "quiet":
+            self.drain()
+            if self.ours.now.state is talk.State.ENCRYPTED:
+                self.both_are_heard(text)
+        elif kind == "end":
+            self.finish()
+        elif kind == "smp":
+            self.compare()
+
+    def start(self):
+        if self.chance.random() < 0.6:
+            self.to_them.append(forms.query_text(frozenset(self.versions)))
+        if self.chance.random() < 0.6:
+            self.to_us.append("?OTRv" + "".join(map(str, self.versions)) + "?")
+
+    def finish(self):
+        if self.chance.random() < 0.5:
+            self.send(self.ours.do(talk.ended(self.ours.now)))
+        else:
+            self.to_us += self.theirs.disconnect()
+
+    def compare(self):
+        """Compare secrets without anything else under way; they are the same in half of the cases."""
+        self.drain()
+        if self.ours.now.state is not talk.State.ENCRYPTED:
+            return
+        same = self.chance.random() < 0.5
+        question = self.chance.choice(["", "What colour?"])
+        asked = b"the same" if same else b"another"
+        if self.chance.random() < 0.5:
+            self.send(self.ours.do(talk.ask(self.ours.now, asked, question, self.ours.party)))
+        else:
+            self.to_us += self.theirs.ask(asked, question)
+        self.drain()
+        results = [one.holds for one in self.ours.happened if isinstance(one, talk.Compared)]
+        assert results[-1] is same
+        assert self.theirs.compared[-1] is same
+
+    def both_are_heard(self, text):
+        assert self.theirs.secure
+        self.said_by_us.append(text.encode())
+        self.send(self.ours.say(text.encode()))
+        self.said_by_them.append(text[::-1].encode())
+        self.to_us += self.theirs.say(text[::-1])
+        self.drain()
+        assert self.theirs.heard[-1] == text.encode()
+        assert self.ours.heard[-1] == text[::-1].encode()
+
+    def run(self):
+        self.start()
+        for _ in range(self.chance.randint(5, 40)):
+            self.step()
+        self.drain()
+        for heard, said in ((self.theirs.heard, self.said_by_us), (self.ours.heard, self.said_by_them)):
+            assert [one for one in said if one in set(heard)] == heard, (
+                "a wrong text, or twice, or out of order"
+            )
+        assert not any(one.startswith("text") for one in self.clear)
+        # Whatever has happened: who starts again has a session.
+        for _ in range(2):
+            self.to_them.append(forms.query_text(frozenset(self.versions)))
+            self.drain()
+        self.both_are_heard("at last")
+        self.theirs.close()
+
+
+@pytest.mark.parametrize("batch", range(RUNS // BATCH))
+def test_random_chats(loaded, batch):
+    for seed in range(batch * BATCH, (batch + 1) * BATCH):
+        chat = Chat(loaded, seed)
+        try:
+            chat.run()
+        except BaseException as error:
+            error.add_note(f"seed {seed}")
+            raise
