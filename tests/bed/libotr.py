@@ -12,6 +12,7 @@ PEER = b"bob@example.org"
 ALLOW = {2: 0x02, 3: 0x04}
 REQUIRE, SEND_TAG, START_ON_TAG, START_ON_ERROR = 0x08, 0x10, 0x20, 0x40
 BEST, SEND_ALL = 1, 1
+SETUP_ERROR = 4
 ASKED = {4: "question", 5: "secret"}
 ENDED = {2: "aborted", 3: "cheated", 7: True, 8: False}
 
@@ -84,7 +85,7 @@ class Libotr:
         self.loaded, self.size = loaded, size
         self.policy = policy | sum(ALLOW[one] for one in versions)
         self.out, self.heard, self.unasked, self.compared = [], [], [], []
-        self.secure = False
+        self.secure = self.failed = False
         self.callbacks = self._ops()
         self.ops = c.byref(self.callbacks)
         self.state = loaded.otrl_userstate_create()
@@ -94,7 +95,7 @@ class Libotr:
 
     def _ops(self):
         def secured(*_):
-            self.secure = True
+            self.secure, self.failed = True, False
 
         def unsecured(*_):
             self.secure = False
@@ -107,6 +108,7 @@ class Libotr:
             "gone_secure": secured,
             "still_secure": secured,
             "gone_insecure": unsecured,
+            "handle_msg_event": lambda *a: self._event(a[1]),
             "handle_smp_event": lambda _, event, *rest: self._smp(event, rest[2]),
         }
         none = {
@@ -122,6 +124,10 @@ class Libotr:
             for name, kind in _TYPES.items()
         ]
         return _Ops(*made)
+
+    def _event(self, event):
+        """Note that libotr gave up a handshake, by which it may lose the session that it had."""
+        self.failed = self.failed or event == SETUP_ERROR
 
     def _smp(self, event, question):
         if event in ASKED:
