@@ -25,6 +25,7 @@ PACKAGES = {
     "finch": "client of the test bed",
     "gnupg": "keys for clients of the test bed",
     "haproxy": "a relay to compare with in the bench",
+    "libotr5": "the other side of our OTR, loaded by a test",
     "libseccomp2": "the service's restrictions, set by a test",
     "mcabber": "client of the test bed",
     "openssl": "certificate folders for clients of the test bed",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 
 import pytest
+from attrs import evolve
 
 from e2eproxy.evaluate.experiments import evaluate
 from e2eproxy.methods import effects as e
 from e2eproxy.methods import events
 from e2eproxy.methods.door import Recognition
 from e2eproxy.methods.events import Ref, Way
-from e2eproxy.methods.otr import forms
+from e2eproxy.methods.otr import conversation, forms, messages, records
 from e2eproxy.methods.otr.account import PATIENCE
 from e2eproxy.methods.otr.incoming import BETWEEN_COMPLAINTS, OFFERS
 from e2eproxy.methods.otr.method import OtrMethod
@@ -233,8 +234,6 @@ def test_a_session_of_version_3_goes_with_its_client_to_another_resource():
 
 
 def forms_of(engine, entry):
-    from e2eproxy.methods.otr import conversation, messages
-
     now, sealed = conversation.said(entry.now, b"from elsewhere")
     assert engine.account.book is not None
     return now, forms.encoded_text(messages.encode(sealed))
@@ -325,6 +324,34 @@ def test_complaints_are_rare_and_never_answer_a_complaint():
     assert len([one for one in effects if isinstance(one, e.Unreadable)]) == 50
     assert len([one for one in effects if isinstance(one, e.Emit)]) == 1
     assert [type(one) for one in arrived(alice, "?OTR Error: you")] == [e.Decline]
+
+
+def test_a_peer_cannot_make_itself_count_as_having_read():
+    """It makes our machines answer, and answers that; our user has written nothing."""
+    _, alice, bob = pair()
+    engine, entry = bob.harness.engine, bob.harness.engine.account.book.find(WHO.bob, WHO.alice)
+    for record in (records.Record(records.SMP_2, b"x"), records.Record(records.PADDING, b"")) * 4:
+        entry.now, sealed = conversation.sealed(entry.now, (record,))
+        for effect in arrived(alice, forms.encoded_text(messages.encode(sealed))):
+            if isinstance(effect, e.Emit):
+                body = Stanza.parse(build("message", {}, effect.payload)).tree.children[0].text
+                arrived(bob, body, peer=WHO.alice, to=WHO.bob)
+            assert not isinstance(effect, e.ProvedReading)
+    assert entry.now.session.own_id > 2, "keys have turned"
+    alice.say(WHO.bob, "text")
+    bob.say(WHO.alice, "answer")
+    assert alice.proved == [WHO.bob.bare]
+    assert engine is bob.harness.engine
+    without_bugs(alice, bob)
+
+
+@pytest.mark.parametrize(("flags", "kind"), [(0, e.Unreadable), (1, e.Absorb)])
+def test_what_is_for_another_instance_is_told_unless_it_is_quiet(flags, kind):
+    _, alice, bob = pair(alice_settings={"versions": "3"})
+    entry = bob.harness.engine.account.book.find(WHO.bob, WHO.alice)
+    _, sealed = conversation._seal(entry.now, b"text", flags)
+    text = forms.encoded_text(messages.encode(evolve(sealed, receiver=0x12345678)))
+    assert [type(one) for one in arrived(alice, text)] == [kind]
 
 
 def test_parts_that_never_come_are_told():

@@ -28,7 +28,7 @@ class Entry:
 
     ``waiting``: the user's text waits for a session. ``failed``: a session was tried, and none came. ``asked``: how many
     offers came since ``asked_at``; ``complained_at``: when we last said that we could not read something. ``away``: its client has gone, and
-    may come back elsewhere.
+    may come back elsewhere. ``spoken``: our user has written into the session since the peer last proved to have read.
     """
 
     now: talk.Conversation
@@ -38,6 +38,7 @@ class Entry:
     failed: bool = False
     tagged: bool = False
     away: bool = False
+    spoken: bool = False
     heard_at: float = 0.0
     sent_at: float = 0.0
     asked_at: float = 0.0

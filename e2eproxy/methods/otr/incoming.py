@@ -168,11 +168,20 @@ def _encoded(account: Account, event: events.Inbound, form: Any) -> tuple[e.Effe
 def _data(account: Account, event: events.Inbound, message: messages.Message) -> tuple[e.Effect, ...]:
     entry, kept = account.entry(event.own, event.peer)
     entry.partial = fragments.Partial()
-    turn = talk.receive(entry.now, message, account.party())
+    try:
+        turn = talk.receive(entry.now, message, account.party())
+    except talk.OtherClientError as error:
+        return (*kept, _elsewhere(event, message, str(error)))
     if _failed(turn) and (moved := _moved(account, event, message)):
         return (*kept, *moved)
     entry.now = turn.conversation
     return (*kept, *_opened(account, event, entry, turn))
+
+
+def _elsewhere(event: events.Inbound, message: messages.Message, why: str) -> e.Effect:
+    assert isinstance(message.content, messages.Data)  # noqa: S101 - whoever calls has looked
+    quiet = message.content.flags & messages.IGNORE_UNREADABLE
+    return e.Absorb(ref=event.ref, why=why) if quiet else e.Unreadable(ref=event.ref, why=why)
 
 
 def _failed(turn: talk.Turn) -> bool:

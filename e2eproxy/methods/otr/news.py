@@ -27,7 +27,9 @@ def _one(account: Account, event: events.Inbound, entry: Entry, what: talk.Happe
     match what:
         case talk.Secured():
             return _secured(account, event, entry)
-        case talk.Said(answers=True):
+        case talk.Said(answers=True) if entry.spoken:
+            # Only a text of the user counts: what the machines answer by themselves a stranger can ask for.
+            entry.spoken = False
             return (e.ProvedReading(contact=contact),)
         case talk.Ended():
             text = "The contact ended the encrypted session. What you write is not sent until you start or end it."
@@ -62,7 +64,7 @@ def _secured(account: Account, event: events.Inbound, entry: Entry) -> tuple[e.E
     for _, other in account.book.of(event.own, event.peer.bare):
         other.waiting = other.failed = False
     entry.heard_at = account.context.clock()
-    entry.tagged = entry.away = False
+    entry.tagged = entry.away = entry.spoken = False
     return (
         e.Learn(contact=event.peer.bare, fingerprint=name_of(key), public=key.encoded()),
         patience(event.own, event.peer, None),

@@ -60,7 +60,7 @@ def _sealed(
         )
         return (e.Return(ref=event.ref, condition="policy-violation", why=why),)
     entry.now, message = talk.said(entry.now, text.encode())
-    entry.sent_at = account.context.clock()
+    entry.sent_at, entry.spoken = account.context.clock(), True
     return tuple(
         e.Send(ref=event.ref, to=peer, payload=payload, keys=(key,), lasting=False)
         for payload in account.bodies(message)
