@@ -14,6 +14,7 @@ from e2eproxy.methods.door import Recognition
 from e2eproxy.methods.events import Ref, Way
 from e2eproxy.methods.otr import conversation, forms, messages, records
 from e2eproxy.methods.otr.account import PATIENCE
+from e2eproxy.methods.otr.book import MOST_PARTS
 from e2eproxy.methods.otr.incoming import BETWEEN_COMPLAINTS, OFFERS
 from e2eproxy.methods.otr.method import OtrMethod
 from e2eproxy.testing import WHO, World
@@ -315,6 +316,21 @@ def test_invented_resources_do_not_grow_without_bound():
         arrived(alice, "?OTR,00001,00002,?OTR:AA,", peer=JID.parse(f"bob@two.test/{number}"))
     assert len(list(alice.harness.engine.account.book.all())) <= 1000
     assert world.seen == []
+
+
+def test_unfinished_parts_of_many_resources_do_not_grow_without_bound():
+    _, alice, _ = pair(start=False)
+    told = 0
+    piece = "A" * (forms.MOST_TEXT // 4)
+    for number in range(40):
+        peer = JID.parse(f"bob@two.test/{number}")
+        told += len(
+            [one for one in arrived(alice, f"?OTR,1,9,{piece},", peer=peer) if isinstance(one, e.Tell)]
+        )
+    kept = [len(one.partial.text) for _, _, one in alice.harness.engine.account.book.all()]
+    assert sum(kept) == MOST_PARTS
+    assert told == 40 - kept.count(len(piece)) == 24
+    assert kept[-1] == len(piece)
 
 
 def test_complaints_are_rare_and_never_answer_a_complaint():

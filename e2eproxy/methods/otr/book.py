@@ -12,6 +12,7 @@ from attrs import define, field
 
 from e2eproxy.methods.otr import ake, fragments
 from e2eproxy.methods.otr import conversation as talk
+from e2eproxy.methods.otr.forms import MOST_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 MOST_STRANGERS: Final = 1000
 """So many conversations without a session are remembered; a contact that invents resources pushes out its own."""
+MOST_PARTS: Final = 4 * MOST_TEXT
+"""So many characters of unfinished messages are kept for an account, whoever sends them."""
 
 
 @define(kw_only=True)
@@ -107,6 +110,19 @@ class Book:
     def forget(self, own: JID, peer: JID) -> None:
         """Forget a conversation."""
         self._entries.pop((own, peer), None)
+
+    def bound_parts(self, newest: Entry) -> tuple[JID, ...]:
+        """Give up unfinished messages, the *newest* last, until the rest is not too long; returns whose they were."""
+        total = sum(len(one.partial.text) for one in self._entries.values())
+        lost: list[JID] = []
+        for (_, peer), one in self._entries.items():
+            if total <= MOST_PARTS:
+                break
+            if one is not newest and one.partial.text:
+                total -= len(one.partial.text)
+                one.partial = fragments.Partial()
+                lost.append(peer)
+        return tuple(lost)
 
     def move(self, own: JID, old: JID, new: JID) -> None:
         """The peer's client is at another JID now."""

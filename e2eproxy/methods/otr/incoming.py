@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from e2eproxy.methods import events
     from e2eproxy.methods.otr.account import Account
     from e2eproxy.methods.otr.book import Entry
+    from e2eproxy.xmpp.jid import JID
 
 OFFERS: Final = 5
 """So many offers of one peer are answered in ``OFFERS_SECONDS`` seconds: one is lost or renewed, a thousand are an attack."""
@@ -132,13 +133,19 @@ def _fragment(account: Account, event: events.Inbound, form: Any) -> tuple[e.Eff
     timer = e.SetTimer(name=f"parts {event.own} {event.peer}", seconds=PATIENCE if after.count else None)
     if whole is None:
         entry.partial, entry.partial_tag = after, form.sender
-        return (*kept, e.Absorb(ref=event.ref, why="A part of a message."), timer)
+        lost = tuple(_parts_lost(peer) for peer in account.book.bound_parts(entry))
+        return (*kept, e.Absorb(ref=event.ref, why="A part of a message."), timer, *lost)
     inside = forms.form_of(whole)
     if not isinstance(inside, forms.Encoded):
         raise MethodError("The parts of an OTR message came to something else.")
     opened = _encoded(account, event, inside)
     entry.partial = fragments.Partial()
     return (*kept, *opened, timer)
+
+
+def _parts_lost(peer: JID) -> e.Tell:
+    text = "The contact sent parts of an encrypted message; too many were unfinished, and they were given up."
+    return e.Tell(contact=peer.bare, text=text, tone=e.Tone.WARNING)
 
 
 def _encoded(account: Account, event: events.Inbound, form: Any) -> tuple[e.Effect, ...]:  # noqa: ANN401 - a row
