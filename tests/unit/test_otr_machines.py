@@ -625,3 +625,17 @@ def test_the_secret_is_bound_to_both_keys_and_the_session():
         smp.secret_of(*order, ssid, b"s") for order in (values, values[::-1]) for ssid in (b"1" * 8, b"2" * 8)
     }
     assert len(secrets) == 4
+
+
+@pytest.mark.parametrize(("asker", "answerer"), [((5, 7), (5, 9)), ((5, 7), (9, 7)), ((5, 7), (P - 1, 9))])
+def test_numbers_sent_back_or_outside_the_group_make_no_quotient(asker, answerer):
+    with pytest.raises(MethodError):
+        smp._quotients(asker, answerer)
+    assert smp._quotients((6, 35), (2, 5)) == (3, 7)
+
+
+def test_a_message_of_another_client_of_the_contact_is_told_as_such():
+    alice, bob = pair()
+    (text,) = bob.say(b"hello")
+    alice.take(forms.encoded_text(messages.encode(evolve(decoded(text), sender=0x777))))
+    assert "another client of the contact" in alice.happened[-1].why
