@@ -51,11 +51,11 @@ GROUPS = (
             ("mypy",),
         ),
     ),
-    pytest_group("unit", 360, newest=True),
-    pytest_group("property", 300, newest=True),
-    pytest_group("inprocess", 300, newest=True),
-    pytest_group("faults", 300),
-    pytest_group("interop", 600),
+    pytest_group("unit", 900, newest=True),
+    pytest_group("property", 600, newest=True),
+    pytest_group("inprocess", 600, newest=True),
+    pytest_group("faults", 900),
+    pytest_group("interop", 1500),
 )
 LONG_FACTOR = 10
 
