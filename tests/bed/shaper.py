@@ -25,7 +25,7 @@ Shape = Literal["cut", "join"]
 CUT_MOST = 7  # bytes of the largest piece when cutting
 CUT_PAUSE = 0.0001  # seconds between two pieces: without a pause the receiver would read many of them at once
 JOIN_SIZE = 64 * 1024  # bytes that are gathered when joining,
-JOIN_SILENCE = 0.02  # unless nothing comes for so many seconds,
+JOIN_SILENCE = 0.1  # unless nothing comes for so many seconds,
 JOIN_MOST = 0.5  # and no longer than this in all, in seconds
 RECEIVE_SIZE = 64 * 1024
 
