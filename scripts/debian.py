@@ -24,6 +24,7 @@ PACKAGES = {
     "ejabberd": "server of the test bed",
     "finch": "client of the test bed",
     "gnupg": "keys for clients of the test bed",
+    "groff-base": "the man pages, read by a test",
     "haproxy": "a relay to compare with in the bench",
     "libotr5": "the other side of our OTR, loaded by a test",
     "libseccomp2": "the service's restrictions, set by a test",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from twisted.python.failure import Failure
 
-    from e2eproxy.control.answers import Answer, Keys
+    from e2eproxy.control.answers import Answer, Key, Keys
     from e2eproxy.control.api import Api
     from e2eproxy.control.forms import Form
     from e2eproxy.control.words import Argument, Command
@@ -193,9 +193,13 @@ class AdHoc:
         self._do(keys, session, found, reply)
 
     def _ask_second(
-        self, session: _Open, later: tuple[Argument, ...], keys: object, reply: Callable[[bytes], None]
+        self,
+        session: _Open,
+        later: tuple[Argument, ...],
+        keys: tuple[Key, ...],
+        reply: Callable[[bytes], None],
     ) -> None:
-        form = steps.second(session.command, later, session.values, keys)  # type: ignore[arg-type]
+        form = steps.second(session.command, later, session.values, keys)
         session.form, session.asked, session.second = form, later, True
         reply(_command(session, "executing", _actions(session), forms.asking(form)))
 
