@@ -332,5 +332,6 @@ METHOD_KINDS: Final[dict[Kind, str]] = {
     Kind.DIRECTED_PRESENCE: "directed-presence",
     Kind.IQ: "iq",
     Kind.IQ_RESULT: "iq",
+    Kind.IQ_RESULT_OF_ITSELF: "iq",
 }
 """The kinds that a method may carry, as methods call them in their traits."""

@@ -48,6 +48,7 @@ FITTING: dict[str, tuple[str, ...]] = {
     PROXY + "openpgp_packets": STAND_DOWN,
     PROXY + "trim": ("tests/unit/test_policy_trim.py",),
     PROXY + "rules": ("tests/unit/test_policy_rules.py",),
+    PROXY + "rulings": ("tests/unit/test_rulings.py",),
     PROXY + "asked": ("tests/unit/test_policy_rules.py",),
     PROXY + "key_rules": ("tests/unit/test_sticky.py",),
     PROXY + "sticky": ("tests/unit/test_sticky.py",),

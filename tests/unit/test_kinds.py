@@ -550,6 +550,7 @@ muc-private         muc-private
 directed-presence   directed-presence
 iq                  iq
 iq-result           iq
+iq-result-of-itself iq
 """
 
 
