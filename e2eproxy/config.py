@@ -53,7 +53,8 @@ class Settings:
     *origins* tells for each key where its value came from: "default", "--listen", "/etc/e2eproxy.toml:3: listen".
 
     *metrics* is an endpoint string, None for none. *store* is a URL, None for the SQLite file in *data*; it may hold a password. *policy*, *trust*, *methods* (names, the
-    first choice first) and *client_speaks* (names of systems) are what holds where the store has nothing set.
+    first choice first) and *client_speaks* (names of systems) are what holds where the store has nothing set. *otr_versions* are
+    numbers, *otr_fragment_bytes* the most bytes of a text of OTR's (0: any).
     """
 
     listen: tuple[str, ...]
@@ -67,6 +68,8 @@ class Settings:
     trust: str
     methods: tuple[str, ...]
     client_speaks: frozenset[str]
+    otr_versions: tuple[int, ...]
+    otr_fragment_bytes: int
     log_level: str
     log_format: str
     max_clients: int
@@ -77,6 +80,16 @@ class Settings:
     def listen_by_default(self) -> bool:
         """Whether nobody chose the listeners, so that a machine without IPv6 is no mistake of the user's."""
         return self.origins.get("listen", DEFAULT) == DEFAULT
+
+    @property
+    def of_methods(self) -> Mapping[str, Mapping[str, str]]:
+        """What the methods are told, by their names: as text, as ``Context.settings`` has it."""
+        return {
+            "otr": {
+                "versions": ",".join(map(str, self.otr_versions)),
+                "fragment": str(self.otr_fragment_bytes),
+            }
+        }
 
     def fixed_changes(self, wanted: Settings) -> tuple[str, ...]:
         """The keys of ``FIXED`` that *wanted* has otherwise: what asks for a new start of the daemon."""
@@ -206,9 +219,14 @@ def _from_command_line(given: Mapping[str, object], base: Path, problems: list[s
 
 def _from_text(option: Option, raw: object) -> object:
     """The command line's text as the type that the file would have held."""
+    if option.kind == "numbers":
+        return [_whole_number(option, word) for word in str(raw).replace(",", " ").split()]
     if option.kind != "number":
         return list(raw) if isinstance(raw, tuple) else raw
-    text = str(raw)
+    return _whole_number(option, str(raw))
+
+
+def _whole_number(option: Option, text: str) -> int:
     if not re.fullmatch(r"-?[0-9]{1,18}", text):
         raise OptionError(f"{shown(text)} is no whole number; allowed: {option.allowed}")
     return int(text)
@@ -262,8 +280,9 @@ def _suggestion(key: str) -> str:
 
 def _fits(option: Option, raw: object) -> bool:
     """Whether *raw* has the TOML type of *option*; to TOML, unlike Python, true is no integer."""
-    if option.repeatable:
-        return isinstance(raw, list) and all(isinstance(item, str) for item in raw)
+    if option.repeatable or option.kind == "numbers":
+        wanted = str if option.repeatable else int
+        return isinstance(raw, list) and all(type(item) is wanted for item in raw)
     return type(raw) is {"number": int, "flag": bool}.get(option.kind, str)
 
 
@@ -347,6 +366,8 @@ def _settings(values: Mapping[str, _Given]) -> Settings:
         trust=values["trust"].value,
         methods=values["methods"].value,
         client_speaks=values["client_speaks"].value,
+        otr_versions=values["otr_versions"].value,
+        otr_fragment_bytes=values["otr_fragment_bytes"].value,
         log_level=values["log_level"].value,
         log_format=values["log_format"].value,
         max_clients=values["max_clients"].value,
@@ -378,6 +399,8 @@ def effective(settings: Settings) -> list[str]:
         "trust": settings.trust,
         "methods": " ".join(settings.methods),
         "client_speaks": " ".join(sorted(settings.client_speaks)),
+        "otr_versions": list(settings.otr_versions),
+        "otr_fragment_bytes": settings.otr_fragment_bytes,
         "log_level": settings.log_level,
         "log_format": settings.log_format,
         "max_clients": settings.max_clients,

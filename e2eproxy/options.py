@@ -17,7 +17,7 @@ from e2eproxy.trust import location
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Kind = Literal["text", "texts", "number", "flag", "path", "place"]
+Kind = Literal["text", "texts", "number", "numbers", "flag", "path", "place"]
 
 LOG_LEVELS = ("debug", "info", "warn", "error")
 LOG_FORMATS = ("text", "json")
@@ -31,6 +31,9 @@ POLICIES: Final = ("require", "prefer", "accept", "never")
 TRUST: Final = ("verified", "tofu", "blind")
 METHODS: Final = ("miller-e2e", "otr")
 SYSTEMS: Final = ("otr", "omemo", "omemo-legacy", "ox", "xep-0027", "miller-e2e", "rfc3923")
+OTR_VERSIONS: Final = (2, 3)
+LEAST_OTR_FRAGMENT: Final = 100
+"""Below that a part of an OTR message would be mostly its head."""
 
 DEFAULT_CONTROL: Final = "control.sock"
 """The name of the control socket in the data directory."""
@@ -44,7 +47,7 @@ class Option:
     """One option.
 
     *name* is that of the command line (``upstream-tls``), *read* takes what *kind* yields (str, each str of a
-    list, int, bool, absolute Path) and returns the value or raises ``OptionError``. For a "place" it takes the directory
+    list, int, list of int, bool, absolute Path) and returns the value or raises ``OptionError``. For a "place" it takes the directory
     that relative paths count from as well. What is given for a *private* one may be or have a secret: no text quotes it.
     """
 
@@ -224,6 +227,26 @@ OPTIONS: tuple[Option, ...] = (
         "The end-to-end systems that clients speak themselves: such stanzas are theirs.",
     ),
     Option(
+        "otr-versions",
+        "numbers",
+        values.some_numbers(*OTR_VERSIONS),
+        OTR_VERSIONS,
+        "2, 3",
+        "NUMBERS",
+        "2, 3 or both",
+        "The versions of OTR to offer and to accept. 3 alone keeps out clients that know version 2 only, such as profanity.",
+    ),
+    Option(
+        "otr-fragment-bytes",
+        "number",
+        values.number_or_zero(LEAST_OTR_FRAGMENT, MOST_STANZA_BYTES),
+        0,
+        "0",
+        "BYTES",
+        f"0, or {LEAST_OTR_FRAGMENT} to {MOST_STANZA_BYTES}",
+        "The longest text that OTR sends; what is longer leaves in parts. 0: as long as it is. XMPP needs no parts, gateways may.",
+    ),
+    Option(
         "config",
         "path",
         values.any_path,
@@ -283,6 +306,7 @@ _FILE_TYPE = {
     "text": "string",
     "texts": "list of strings",
     "number": "integer",
+    "numbers": "list of integers",
     "flag": "boolean",
     "path": "string",
     "place": "string",

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
 from e2eproxy.control.assembly import Control
-from e2eproxy.methods.registry import load
+from e2eproxy.methods.registry import BUILT_IN, load
 from e2eproxy.proxy.guards import Guards
 from e2eproxy.proxy.rules import METHODS, SPEAKS, WHEN, WHOM
 from e2eproxy.proxy.stored_rules import StoredRules
@@ -39,7 +39,7 @@ _log = Logger()
 
 
 class Pipelines:
-    """*built_in* are methods that come with the program, beside those that are installed; *clients* counts those there are.
+    """*built_in* are methods beside those that come with the program and those that are installed; *clients* counts those there are.
 
     Raises LocalError.
     """
@@ -61,7 +61,7 @@ class Pipelines:
         self._pool.start()
         self._writer = Writer(store, self._pool, reactor.callFromThread)
         self._rules = StoredRules(self._writer.book, defaults(settings))
-        registry = load(built_in=built_in)
+        registry = load(built_in=(*BUILT_IN, *built_in))
         for broken in registry.broken:
             _log.error("the plug-in {name} is left out: {why}", name=broken.name, why=broken.why)
         self.control = Control(
@@ -79,6 +79,7 @@ class Pipelines:
             wall=time.time,
             random=os.urandom,
             steering=self.control.steering,
+            settings=settings.of_methods,
         )
 
     def start(self) -> None:
@@ -90,8 +91,9 @@ class Pipelines:
         _log.failure("the store could not be read", failure)
 
     def apply(self, settings: Settings) -> None:
-        """Change over to the policy of *settings*."""
+        """Change over to the policy of *settings*, and to what they have for methods."""
         self._rules.defaults = defaults(settings)
+        self.guards.settings = settings.of_methods
 
     def abandon(self) -> None:
         """Close the store of a daemon that does not start after all."""

@@ -166,6 +166,29 @@ def number(least: int, most: int) -> Callable[[int], int]:
     return read
 
 
+def number_or_zero(least: int, most: int) -> Callable[[int], int]:
+    """A reader that takes 0, and whole numbers from *least* to *most*."""
+
+    def read(value: int) -> int:
+        if value and not least <= value <= most:
+            raise OptionError(f"{shown(value)} is not allowed; allowed: 0, or {least} to {most}")
+        return value
+
+    return read
+
+
+def some_numbers(*allowed: int) -> Callable[[list[int]], tuple[int, ...]]:
+    """A reader of one or several of the numbers *allowed*; the same in any order, and once each."""
+
+    def read(given: list[int]) -> tuple[int, ...]:
+        if not given or not set(allowed).issuperset(given):
+            names = ", ".join(map(str, allowed))
+            raise OptionError(f"{shown(given)} is not allowed; allowed: one or several of {names}")
+        return tuple(sorted(set(given)))
+
+    return read
+
+
 def flag(value: bool) -> bool:
     """True or false, both allowed."""
     return value

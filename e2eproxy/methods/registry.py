@@ -6,12 +6,13 @@ A plug-in that cannot be loaded, or is not what the door demands, is reported an
 from __future__ import annotations
 
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import field, frozen
 
 from e2eproxy.methods.door import DOOR_VERSION, Method
 from e2eproxy.methods.harness import where_of
+from e2eproxy.methods.otr.method import OtrMethod
 from e2eproxy.methods.traits import Traits
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 
 GROUP = "e2eproxy.methods"
+BUILT_IN: Final[tuple[Method, ...]] = (OtrMethod(),)
+"""The methods that come with the program. Policy's setting ``methods`` says which of them are used, and in which order."""
 
 
 @frozen(kw_only=True)
@@ -52,7 +55,9 @@ class _Unfit(Exception):  # noqa: N818 - never leaves this module
     """The object is no method."""
 
 
-def load(entry_points: Iterable[EntryPoint] | None = None, *, built_in: Iterable[Method] = ()) -> Registry:
+def load(
+    entry_points: Iterable[EntryPoint] | None = None, *, built_in: Iterable[Method] = BUILT_IN
+) -> Registry:
     """Find all methods: *built_in* first, then the *entry_points* (the installed ones if None). Never raises."""
     found: dict[str, Method] = {}
     broken: list[Broken] = []

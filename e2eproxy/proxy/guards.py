@@ -63,7 +63,8 @@ class Guards:
     """Makes the guards of all streams.
 
     *methods* are those an account is equipped with; *wall* gives seconds since 1970, *random* secret bytes. *steering* makes
-    what takes the users' words to the proxy.
+    what takes the users' words to the proxy. *settings* are the methods' own, by name; another one holds from an account's next
+    login on.
     """
 
     _log = Logger()
@@ -87,7 +88,7 @@ class Guards:
         self.tally = Tally([method.traits.name for method in methods], clock.seconds)
         self._wall = wall
         self._random = random
-        self._settings = settings or {}
+        self.settings = settings or {}
         self._open: dict[JID, _Open] = {}
         self._guards: dict[JID, Guard] = {}
         self._timers: dict[tuple[JID, str, str], IDelayedCall] = {}
@@ -152,7 +153,7 @@ class Guards:
             view=view,
             clock=self._wall,
             random=self._random,
-            settings=self._settings.get(name, {}),
+            settings=self.settings.get(name, {}),
         )
         return Equipped(Harness(method, context, self._bug), view)
 

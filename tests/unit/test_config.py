@@ -103,6 +103,7 @@ def test_defaults(tmp_path: Path, environ: dict[str, str]):
     assert (settings.store, settings.key) == (None, KeyChoice("file"))
     assert (settings.policy, settings.trust) == ("prefer", "tofu")
     assert (settings.methods, settings.client_speaks) == (("miller-e2e", "otr"), frozenset())
+    assert settings.of_methods == {"otr": {"versions": "2,3", "fragment": "0"}}
     upstream = settings.upstream
     assert (upstream.address, upstream.tls, upstream.ca_file, upstream.pins, upstream.pin_only) == (
         None, None, None, (), False,
@@ -133,6 +134,16 @@ def test_command_line_over_file_over_default(tmp_path: Path, environ: dict[str, 
     assert settings.origins["log_level"] == "--log-level"
     assert settings.origins["max_clients"] == f"{tmp_path}/c.toml:2: max_clients"
     assert settings.origins["log_format"] == "default"
+
+
+def test_what_otr_is_told(tmp_path: Path, environ: dict[str, str]):
+    settings = from_file(tmp_path, environ, "otr_versions = [3, 3]", otr_fragment_bytes="1400")
+    assert settings.of_methods["otr"] == {"versions": "3", "fragment": "1400"}
+    assert load({"otr_versions": "3, 2"}, environ).otr_versions == (2, 3)
+    for bad in ("[true]", '["3"]', "3", "[]", "[1]"):
+        (tmp_path / "c.toml").write_text(f"otr_versions = {bad}")
+        (problem,) = problems_of({"config": str(tmp_path / "c.toml")}, environ)
+        assert "c.toml:1: otr_versions: " in problem
 
 
 def test_the_users_own_file_is_found(tmp_path: Path, environ: dict[str, str]):
@@ -172,6 +183,8 @@ def test_effective_settings_are_a_file_with_the_same_meaning(tmp_path: Path, env
         trust = "blind"
         methods = ""
         client_speaks = "otr, omemo"
+        otr_versions = [3]
+        otr_fragment_bytes = 1400
     """
     settings = from_file(tmp_path, environ, text)
     again = from_file(tmp_path, environ, "\n".join(effective(settings)))
@@ -223,6 +236,13 @@ def test_effective_settings_are_a_file_with_the_same_meaning(tmp_path: Path, env
         (
             {"client_speaks": "otr otrr"},
             "--client-speaks: 'otrr' is not allowed; allowed: any of otr, omemo,",
+        ),
+        ({"otr_versions": "4"}, "--otr-versions: [4] is not allowed; allowed: one or several of 2, 3"),
+        ({"otr_versions": ""}, "--otr-versions: [] is not allowed; allowed: one or several of 2, 3"),
+        ({"otr_versions": "three"}, "--otr-versions: 'three' is no whole number; allowed: 2, 3 or both"),
+        (
+            {"otr_fragment_bytes": "99"},
+            "--otr-fragment-bytes: 99 is not allowed; allowed: 0, or 100 to 16777216",
         ),
         (
             {"store": ""},

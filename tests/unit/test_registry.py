@@ -9,6 +9,7 @@ from attrs import evolve, frozen
 
 from e2eproxy.methods import registry
 from e2eproxy.methods.door import Method
+from e2eproxy.methods.otr.method import OtrMethod
 from e2eproxy.testing import ObjectMethod, SessionMethod
 
 
@@ -73,7 +74,7 @@ BAD = {
 def test_a_broken_plug_in_is_left_out_and_the_others_stay(what):
     thing, why = BAD[what]
     points = [Point("bad", thing), Point("reference-object", ObjectMethod)]
-    found = registry.load(points)
+    found = registry.load(points, built_in=())
     assert list(found.methods) == ["reference-object"]
     [broken] = found.broken
     assert (broken.name, broken.value) == ("bad", "some:thing")
@@ -83,7 +84,7 @@ def test_a_broken_plug_in_is_left_out_and_the_others_stay(what):
 
 def test_an_object_and_a_class_are_taken():
     found = registry.load(
-        [Point("reference-session", SessionMethod), Point("reference-object", ObjectMethod())]
+        [Point("reference-session", SessionMethod), Point("reference-object", ObjectMethod())], built_in=()
     )
     assert list(found.methods) == ["reference-session", "reference-object"]
     assert all(isinstance(one, Method) for one in found.methods.values())
@@ -95,6 +96,13 @@ def test_the_first_of_a_name_stays_and_built_in_ones_are_first():
     found = registry.load([Point("reference-session", SessionMethod)], built_in=[mine])
     assert found.methods == {"reference-session": mine}
     assert "already a method called reference-session" in found.broken[0].why
+
+
+def test_otr_comes_with_the_program():
+    found = registry.load([Point("otr", SessionMethod)])
+    assert list(found.methods) == ["otr"]
+    assert isinstance(found.methods["otr"], OtrMethod)
+    assert [one.name for one in found.broken] == ["otr"]
 
 
 def test_the_reference_methods_are_not_offered():
