@@ -21,6 +21,8 @@ from e2eproxy.xmpp.stanza import Stanza, build
 
 #: Namespaces of what a client says by itself, without any word of the user's.
 _SIGNALS = frozenset((CHAT_STATES, RECEIPTS, MARKERS, EVENTS, HINTS))
+#: Methods with a handshake, which protect nothing but a text: no ids.
+HANDSHAKES = ("session", "otr")
 #: Seconds after which nothing may be held any more.
 PATIENCE = 61
 
@@ -49,7 +51,9 @@ def fits(place, group) -> bool:
     """Whether *place* can be written in *group*, and policy says something about it there."""
     if place.answers and group.state not in AFTER_OPENING:
         return False
-    if (place.needs == "id" and group.method == "session") or (place.needs == "iq" and group.method != "box"):
+    if (place.needs == "id" and group.method in HANDSHAKES) or (
+        place.needs == "iq" and group.method != "box"
+    ):
         return False
     return _concerns(place, group.policy)
 
@@ -184,7 +188,7 @@ class Try:
             return {"left"} if _bare(seen.to) == _bare(stanza.to) else set()
         # The messages of a handshake look like sealed ones.
         to_him = _bare(seen.to) == (_bare(stanza.to) or self.romeo.jid.bare)
-        return {"left sealed"} if to_him and self.group.method != "session" else set()
+        return {"left sealed"} if to_him and self.group.method not in HANDSHAKES else set()
 
     def faults(self) -> list[str]:
         """What must not be, as sentences."""

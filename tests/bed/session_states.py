@@ -1,19 +1,25 @@
 """The states a conversation can be in when a client writes: each a short story that ends where the writing begins.
 
-Each is told for both reference methods, the one with sessions and the one that looks keys up; what has no counterpart there
-is the nearest thing that can happen.
+Each is told for OTR and for both reference methods, the one with sessions and the one that looks keys up; what has no
+counterpart there is the nearest thing that can happen.
 """
 
 from __future__ import annotations
 
+from functools import cache
+
 from bed.box_method import BoxMethod
 from bed.guard_world import JULIET, World
+from e2eproxy.methods.otr import identity
+from e2eproxy.methods.otr.method import OtrMethod
 from e2eproxy.testing.canary import Canary
 from e2eproxy.testing.object_method import FRESH, ObjectMethod
 from e2eproxy.testing.session_method import SessionMethod
 
 CANARY = Canary("Zeisig7Quendel4Fjord")
-METHODS = {"session": SessionMethod, "object": ObjectMethod, "box": BoxMethod}
+METHODS = {"session": SessionMethod, "object": ObjectMethod, "box": BoxMethod, "otr": OtrMethod}
+# Everybody makes the same keys in each world, and most of what that takes is to find out which numbers are prime.
+identity.is_prime = cache(identity.is_prime)
 #: Messages to a room are under the room's rule only while the client is in it.
 JOIN = (
     b"<presence to='garden@rooms.example.test/romeo'><x xmlns='http://jabber.org/protocol/muc'/></presence>"
@@ -51,6 +57,7 @@ def _negotiating(world):
     romeo, juliet = world.sides
     romeo.knows(juliet)
     world.deaf.add(juliet.jid.bare)
+    romeo.command(juliet, "start")
     romeo.say(juliet.jid, "is anybody there", "c0")
 
 
@@ -58,12 +65,14 @@ def _live(world):
     """Both have written, and read; last, the contact wrote the canary."""
     romeo, juliet = world.sides
     _able(world)
+    romeo.command(juliet, "start")
     romeo.say(juliet.jid, "good morrow", "c0")
     juliet.say(romeo.jid, "good cousin", "j0")
     romeo.say(juliet.jid, "is the day so young", "c00")
     juliet.say(romeo.jid, CANARY.token, CANARY.token)
     assert juliet.texts[-1] == "is the day so young"
     assert romeo.texts[-2:] == ["good cousin", CANARY.token]
+    assert not CANARY.places(world.seen), "it is not live"
     world.opened = romeo.read()[-1]
     world.opened_request = _opened_request(world)
 
@@ -137,6 +146,7 @@ def _key_changed(world):
     world.wait(FRESH + 1)
     romeo.knows(juliet)
     juliet.knows(romeo)
+    juliet.command(romeo, "start")
     juliet.say(romeo.jid, "it is I, believe me", "j1")
 
 

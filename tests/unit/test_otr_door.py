@@ -118,6 +118,16 @@ def test_a_contact_without_otr_gives_the_text_back_in_time():
     without_bugs(alice, bob)
 
 
+def test_a_text_behind_the_users_word_waits_for_the_session_though_policy_does_not_demand_it():
+    world, alice, bob = pair(Drop(by(WHO.bob)))
+    assert not bob.shown
+    alice.required = False
+    alice.say(WHO.bob, "one")
+    assert alice.failed == [], "the user has asked for a session"
+    world.wait(PATIENCE + 1)
+    assert [one.how for one in alice.failed] == ["declined"]
+
+
 def test_white_space_offers_a_session_and_starts_one():
     world, alice, bob = pair(start=False)
     alice.required = False

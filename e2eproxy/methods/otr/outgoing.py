@@ -83,8 +83,10 @@ def _without_session(account: Account, event: events.Outbound, peer: JID) -> tup
 
 
 def _under_way(account: Account, event: events.Outbound, entry: Entry) -> bool:
+    """Whether a session is being made: a handshake is on, or the user, or a text of his, asked for one."""
     known = account.book.of(event.own, event.peer.bare)
-    return entry.exchanging or (not event.peer.full and any(one.exchanging for _, one in known))
+    mine = [entry] if event.peer.full else [entry, *(one for _, one in known)]
+    return any(one.exchanging or one.waiting for one in mine)
 
 
 def _held(account: Account, event: events.Outbound, peer: JID, entry: Entry) -> tuple[e.Effect, ...]:
