@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 DEFAULT = "default"
 """The origin of a value that neither the command line nor the file gave."""
 
-FIXED: Final = ("data", "control", "metrics", "store", "key")
+FIXED: Final = ("data", "control", "metrics", "store", "key", "contact_name")
 """What cannot change while the daemon runs."""
 
 _AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$| \(at end of document\)$")
@@ -54,7 +54,7 @@ class Settings:
 
     *metrics* is an endpoint string, None for none. *store* is a URL, None for the SQLite file in *data*; it may hold a password. *policy*, *trust*, *methods* (names, the
     first choice first) and *client_speaks* (names of systems) are what holds where the store has nothing set. *otr_versions* are
-    numbers, *otr_fragment_bytes* the most bytes of a text of OTR's (0: any).
+    numbers, *otr_fragment_bytes* the most bytes of a text of OTR's (0: any). *contact_name* is a prepared domain.
     """
 
     listen: tuple[str, ...]
@@ -70,6 +70,7 @@ class Settings:
     client_speaks: frozenset[str]
     otr_versions: tuple[int, ...]
     otr_fragment_bytes: int
+    contact_name: str
     log_level: str
     log_format: str
     max_clients: int
@@ -333,6 +334,12 @@ def _contradictions(values: Mapping[str, _Given]) -> list[str]:
             " [::1]:5222 (an address, not a name): anyone between here and the server could read along;"
             " allowed: starttls, direct"
         )
+    name = values["contact_name"]
+    if upstream is not None and upstream[0].lower().removesuffix(".") == name.value:
+        problems.append(
+            f"{name.where}: {name.value} is the server itself, which could not be reached any more; choose a domain that is"
+            " nobody's, such as e2eproxy.localhost"
+        )
     store = values["store"]
     if store.where == "--store" and store.value is not None and has_password(store.value):
         problems.append(
@@ -368,6 +375,7 @@ def _settings(values: Mapping[str, _Given]) -> Settings:
         client_speaks=values["client_speaks"].value,
         otr_versions=values["otr_versions"].value,
         otr_fragment_bytes=values["otr_fragment_bytes"].value,
+        contact_name=values["contact_name"].value,
         log_level=values["log_level"].value,
         log_format=values["log_format"].value,
         max_clients=values["max_clients"].value,
@@ -401,6 +409,7 @@ def effective(settings: Settings) -> list[str]:
         "client_speaks": " ".join(sorted(settings.client_speaks)),
         "otr_versions": list(settings.otr_versions),
         "otr_fragment_bytes": settings.otr_fragment_bytes,
+        "contact_name": settings.contact_name,
         "log_level": settings.log_level,
         "log_format": settings.log_format,
         "max_clients": settings.max_clients,

@@ -35,6 +35,9 @@ OTR_VERSIONS: Final = (2, 3)
 LEAST_OTR_FRAGMENT: Final = 100
 """Below that a part of an OTR message would be mostly its head."""
 
+#: As ``proxy.notices`` has it; a test compares, too.
+CONTACT_NAME: Final = "e2eproxy.localhost"
+
 DEFAULT_CONTROL: Final = "control.sock"
 """The name of the control socket in the data directory."""
 
@@ -245,6 +248,16 @@ OPTIONS: tuple[Option, ...] = (
         "BYTES",
         f"0, or {LEAST_OTR_FRAGMENT} to {MOST_STANZA_BYTES}",
         "The longest text that OTR sends; what is longer leaves in parts. 0: as long as it is. XMPP needs no parts, gateways may.",
+    ),
+    Option(
+        "contact-name",
+        "text",
+        values.contact_name,
+        CONTACT_NAME,
+        CONTACT_NAME,
+        "DOMAIN",
+        "a domain that is nobody's, best one below .localhost or .invalid",
+        "The address of the proxy's own contact, which clients talk to; whoever else has that domain cannot be reached.",
     ),
     Option(
         "config",

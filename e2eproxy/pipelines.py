@@ -23,6 +23,7 @@ from e2eproxy.proxy.stored_rules import StoredRules
 from e2eproxy.store_setup import open_store
 from e2eproxy.trust.writer import Writer
 from e2eproxy.version import version
+from e2eproxy.xmpp.jid import JID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -80,6 +81,7 @@ class Pipelines:
             random=os.urandom,
             steering=self.control.steering,
             settings=settings.of_methods,
+            proxy=JID("", settings.contact_name),
         )
 
     def start(self) -> None:

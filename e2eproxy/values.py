@@ -155,6 +155,23 @@ def control(text: str, base: Path) -> Path | None:
         raise OptionError(f"{shown(text)}: there is no such home directory") from error
 
 
+def contact_name(text: str) -> str:
+    """The domain that the proxy's own contact has, prepared."""
+    from e2eproxy.xmpp.domain import BadDomain, ip_literal, prepare_domain  # noqa: PLC0415  # loads IDNA's tables
+
+    try:
+        name = prepare_domain(text)
+    except BadDomain as error:
+        raise OptionError(
+            f"{shown(text)} is no domain; write one that is nobody's, without @ and /, such as e2eproxy.localhost"
+        ) from error
+    if ip_literal(name) is not None or name == "localhost":
+        raise OptionError(
+            f"{shown(text)} is a machine's; write a domain that is nobody's, such as e2eproxy.localhost"
+        )
+    return name
+
+
 def number(least: int, most: int) -> Callable[[int], int]:
     """A reader that takes only whole numbers from *least* to *most*."""
 

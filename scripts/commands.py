@@ -29,7 +29,7 @@ _HEAD = """# Commands
 
 This page is made from the command table by `python scripts/commands.py`. The same commands are understood in three places:
 
-* **In a chat.** Write to the contact `e2eproxy.localhost`, or begin a line with `/e2e` in the chat with somebody: it is taken and
+* **In a chat.** Write to the contact `e2eproxy.localhost` (`contact_name` in the configuration gives it another name), or begin a line with `/e2e` in the chat with somebody: it is taken and
   never sent. In the chat with a contact, the command is about him; to the proxy itself, name him first
   (`keys juliet@example.org`). To send a line that begins with `/e2e` as text, write `//e2e`. In group chats nothing is done.
   Some clients take a line with a slash for a command of their own (profanity, poezio: "Unknown command"). They send `/e2e` for what

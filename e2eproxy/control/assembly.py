@@ -10,7 +10,6 @@ from e2eproxy.control.api import Api, Daemon
 from e2eproxy.control.contact import Contact
 from e2eproxy.control.faces import Faces
 from e2eproxy.control.stored import Stored
-from e2eproxy.proxy.notices import PROXY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,8 +46,8 @@ class Control:
         stored = Stored(guards, in_thread=self._in_thread, wall=wall, random=self._random)
         self.api = Api(guards, stored, self._daemon)
         self._source = metrics.Source(guards=guards, daemon=self._daemon)
-        contact = Contact(AdHoc(self.api, wall), PROXY, self._daemon.version)
-        return Faces(self.api, contact, PROXY)
+        contact = Contact(AdHoc(self.api, wall), guards.proxy, self._daemon.version)
+        return Faces(self.api, contact, guards.proxy)
 
     def metrics(self) -> tuple[str, bytes]:
         """Return the page for monitoring: its content type, and what is shown."""

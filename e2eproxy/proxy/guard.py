@@ -25,7 +25,7 @@ from e2eproxy.proxy.farewell import Farewell
 from e2eproxy.proxy.greeting import Greeting
 from e2eproxy.proxy.holding import Direction, Lines
 from e2eproxy.proxy.incoming import Incoming, IncomingStanzas
-from e2eproxy.proxy.notices import PROXY, Notices
+from e2eproxy.proxy.notices import Notices
 from e2eproxy.proxy.outer import given_back
 from e2eproxy.proxy.outgoing import OutgoingStanzas
 from e2eproxy.proxy.pipeline import NO_CARE, Care, Kept
@@ -70,6 +70,7 @@ class Guard:
         self._ways = ways
         self._clock = guards.clock
         self._tally = guards.tally
+        self._proxy = guards.proxy
         self.own = JID("", "")
         self.desk: Desk | None = None
         self._out: OutgoingStanzas | None = None
@@ -96,11 +97,13 @@ class Guard:
     # -- the pipeline's interface -------------------------------------------------------------------------------------
 
     def bound(self, account: Account) -> None:
-        """Take note whose stream this is. Raises RemoteError for an address that cannot be prepared."""
+        """Take note whose stream this is. Raises RemoteError for an address that cannot be prepared, or not be served."""
         self.own = own = JID.parse(account.full_jid)
         self._queries = ArchiveQueries(own.bare)
         self._questions = Questions(own, self._clock, self._send)
-        self._notices = Notices(own, self._ways, self._clock, partial(self._guards.heard, own.bare))
+        self._notices = Notices(
+            own, self._ways, self._clock, partial(self._guards.heard, own.bare), proxy=self._proxy
+        )
         self._errands = Errands(own, self._questions, self._send, self.tell)
         self._sightings = Sightings(
             own,
@@ -139,7 +142,7 @@ class Guard:
             self._in_lines,
             self._queries,
             own=self.own,
-            proxy=PROXY,
+            proxy=self._proxy,
             now=self._clock.seconds,
             dropped=self._notices.dropped,
             tally=self._tally,
@@ -170,7 +173,12 @@ class Guard:
     def from_client(self, element: Element, root: bytes) -> bytes | None:
         """Take a stanza of the client."""
         desk = self.desk
-        if desk is not None and not any(self._attention) and desk.lenient() and quick.may_leave(element):
+        if (
+            desk is not None
+            and not any(self._attention)
+            and desk.lenient()
+            and quick.may_leave(element, self._proxy.domain)
+        ):
             self._tally.passed_out += 1
             return element.raw
         stanza = Stanza.of(element, root)
@@ -196,7 +204,12 @@ class Guard:
     def from_server(self, element: Element, root: bytes) -> bytes | Kept | None:
         """Take a stanza of the server."""
         desk = self.desk
-        if desk is not None and not any(self._attention) and desk.lenient() and quick.may_enter(element):
+        if (
+            desk is not None
+            and not any(self._attention)
+            and desk.lenient()
+            and quick.may_enter(element, self._proxy.domain)
+        ):
             self._tally.passed_in += 1
             return element.raw
         stanza = Stanza.of(element, root)
@@ -340,7 +353,7 @@ class Guard:
 
     def _scene(self) -> Scene:
         speaks = () if self.desk is None else self.desk.speaks
-        return Scene(own=self.own, rooms=self._rooms.jids, proxy=PROXY, speaks=speaks)
+        return Scene(own=self.own, rooms=self._rooms.jids, proxy=self._proxy, speaks=speaks)
 
     def _take_command(self, item: Outgoing) -> None:
         """Do what the user told the proxy, and answer; never silently."""
@@ -492,5 +505,6 @@ class Guard:
     @property
     def waits(self) -> dict[Direction, int]:
         """The same by direction."""
-        out = sum(len(line.held) for (_, jid), line in self._out_lines.by_contact.items() if jid != PROXY)
+        lines = self._out_lines.by_contact.items()
+        out = sum(len(line.held) for (_, to), line in lines if to != self._proxy)
         return {Direction.OUT: out + len(self._intake), Direction.IN: len(self._in_lines)}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import define, field
 from twisted.logger import Logger
 
-from e2eproxy.errors import LocalError
+from e2eproxy.errors import LocalError, StreamError
 from e2eproxy.methods import effects as e
 from e2eproxy.methods import events
 from e2eproxy.methods.door import Context
@@ -21,6 +21,7 @@ from e2eproxy.proxy.cabinet import TWICE_WITHIN, Cabinet, purge
 from e2eproxy.proxy.desk import Desk, Equipped
 from e2eproxy.proxy.guard import Guard
 from e2eproxy.proxy.history import Histories, Told
+from e2eproxy.proxy.notices import PROXY
 from e2eproxy.proxy.rules import client_speaks
 from e2eproxy.proxy.tally import Tally
 from e2eproxy.trust.values import Decision
@@ -63,8 +64,8 @@ class Guards:
     """Makes the guards of all streams.
 
     *methods* are those an account is equipped with; *wall* gives seconds since 1970, *random* secret bytes. *steering* makes
-    what takes the users' words to the proxy. *settings* are the methods' own, by name; another one holds from an account's next
-    login on.
+    what takes the users' words to the proxy, which is the contact *proxy*. *settings* are the methods' own, by name; another one
+    holds from an account's next login on.
     """
 
     _log = Logger()
@@ -80,8 +81,10 @@ class Guards:
         random: Callable[[int], bytes],
         steering: Callable[[Guards], Steering],
         settings: Mapping[str, Mapping[str, str]] | None = None,
+        proxy: JID = PROXY,
     ) -> None:
         self.clock = clock
+        self.proxy = proxy
         self.rules = rules
         self._writer = writer
         self._methods = methods
@@ -114,7 +117,16 @@ class Guards:
     # -- accounts ----------------------------------------------------------------------------------------------------
 
     def enter(self, own: JID, guard: Guard) -> None:
-        """Register *guard* as that of the full JID *own*; it hears by ``opened`` or ``stopped`` when it can begin."""
+        """Register *guard* as that of the full JID *own*; it hears by ``opened`` or ``stopped`` when it can begin.
+
+        Raises StreamError if the account's server has the very domain that the proxy's contact has.
+        """
+        if own.domain == self.proxy.domain:
+            raise StreamError(
+                "policy-violation",
+                f"The proxy's own contact has the name of this account's server, {self.proxy}: choose another one with "
+                "contact_name in the proxy's configuration, and restart it.",
+            )
         self._guards[own] = guard
         known = self._open.get(own.bare)
         if known is None:

@@ -135,10 +135,12 @@ class IncomingStanzas:
         """Take a stanza of the server; return what the client gets at once, as it came or changed, else what it awaits."""
         sender = prepared(stanza.from_) or self._own.bare
         try:
-            wrapper = None if sender.bare == self._proxy else unwrap(stanza, self._own.bare, self._queries)
+            wrapper = (
+                None if sender.domain == self._proxy.domain else unwrap(stanza, self._own.bare, self._queries)
+            )
         except RemoteError:
             wrapper = None
-        if sender.bare == self._proxy:
+        if sender.domain == self._proxy.domain:
             self._drop("Somebody else wrote in the name of the proxy.")
             return None
         if isinstance(wrapper, Forgery):

@@ -22,21 +22,28 @@ if TYPE_CHECKING:
 
     from e2eproxy.proxy.pipeline import Ways
 
-#: The address notices come from, and to which nothing ever goes out.
+#: The address notices come from, and to which nothing ever goes out, unless another one was chosen.
 PROXY: Final = JID.parse("e2eproxy.localhost")
 #: Notices of one stream in a minute; the rest are counted.
 NOTICES_A_MINUTE: Final = 20
 
 
 class Notices:
-    """Those of the stream of *own*; *heard* is told of each that was shown, but for answers."""
+    """Those of the stream of *own*; *heard* is told of each that was shown, but for answers; they come from *proxy*."""
 
     _log = Logger()
 
     def __init__(
-        self, own: JID, ways: Ways, clock: IReactorTime, heard: Callable[[str], None] = lambda _: None
+        self,
+        own: JID,
+        ways: Ways,
+        clock: IReactorTime,
+        heard: Callable[[str], None] = lambda _: None,
+        *,
+        proxy: JID = PROXY,
     ) -> None:
         self._own = own
+        self._proxy = str(proxy)
         self._ways = ways
         self._clock = clock
         self._heard = heard
@@ -59,7 +66,7 @@ class Notices:
     def answer(self, text: str) -> None:
         """Show the user what he asked for: that is no notice, and neither counted nor remembered."""
         body = element("body", {"xmlns": names.CLIENT}, escape_text(text).encode())
-        attributes = {"from": str(PROXY), "to": str(self._own), "type": "chat", "id": uuid4().hex}
+        attributes = {"from": self._proxy, "to": str(self._own), "type": "chat", "id": uuid4().hex}
         self._ways.to_client(build("message", attributes, body))
 
     def dropped(self, reason: str) -> None:

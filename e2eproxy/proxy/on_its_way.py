@@ -8,7 +8,6 @@ from attrs import define, field
 
 from e2eproxy.proxy.kinds import Kind
 from e2eproxy.proxy.notes import Leaves
-from e2eproxy.proxy.notices import PROXY
 from e2eproxy.proxy.tally import NO_METHOD
 from e2eproxy.trust.values import HeldStanza, SentId
 
@@ -83,13 +82,13 @@ class Outgoing:
         return NO_METHOD if self.lane is None else self.lane.name
 
 
-def line_of(stanza: Stanza, found: Classified, contact: JID) -> JID:
+def line_of(stanza: Stanza, found: Classified, contact: JID, proxy: JID | None) -> JID:
     """Return in which line *stanza* waits: that of its contact; an answer to a request in one of its peer's own.
 
     The peer waits for the answer, and what it says may be just what a text to the same contact waits for. So may what the
-    user says to the proxy about him, which therefore stands in the proxy's line.
+    user says to the proxy about him, which therefore stands in the line of *proxy*.
     """
-    if found.kind is Kind.PROXY:
-        return PROXY
+    if found.kind is Kind.PROXY and proxy is not None:
+        return proxy
     answer = stanza.kind == "iq" and stanza.type in {"result", "error"}
     return found.to if answer and found.to is not None else contact

@@ -128,7 +128,8 @@ class OutgoingStanzas:
             self._desk.suggestion.spoke(found.encrypted.systems)
         contact = (found.to or scene.own).bare
         answers = self._desk.opened.answered_by(contact, tree) if KINDS[found.kind].answer else None
-        item = Outgoing(Ref(uuid4().hex), stanza, found, contact, line_of(stanza, found, contact), answers)
+        line = line_of(stanza, found, contact, scene.proxy)
+        item = Outgoing(Ref(uuid4().hex), stanza, found, contact, line, answers)
         if not self._lines.standing(Direction.OUT, item.line):
             ruling = self._rulings.of(item)
             if ruling.outcome is Outcome.PASS:

@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from e2eproxy.proxy.classify import ADDRESSES
-from e2eproxy.proxy.notices import PROXY
 from e2eproxy.proxy.stand_down import ENVELOPES
 from e2eproxy.xmpp import names
 from e2eproxy.xmpp.jid import prepared
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 _TYPES: Final = frozenset(("chat", "normal", "headline", "groupchat"))
 #: Addresses of which it is remembered, each of 3 KiB at the most.
 _ADDRESSES: Final = 1_000
-_NAME: Final = PROXY.domain.partition(".")[0]
 _QUESTION_MARK, _EXCLAMATION_MARK = b"?!"
 # An expression that begins with a fixed character is faster than "in" is.
 # What an element, a comment or the like cuts in two counts as well; in this form the expression is the fastest.
@@ -39,14 +37,17 @@ WATCHED_OF_SERVER: Final = frozenset((ROSTER + names.SEPARATOR + "query", *CARRI
 
 
 @lru_cache(_ADDRESSES)
-def _of_somebody(to: str) -> bool:
-    """Whether *to* is an address, and not the proxy's."""
+def _domain(to: str) -> str:
+    """The prepared domain of the address *to*, empty if it is none."""
     jid = prepared(to)
-    return jid is not None and jid.domain != PROXY.domain
+    return "" if jid is None else jid.domain
 
 
-def may_leave(element: Element) -> bool:
-    """Whether a client's stanza leaves as it came, wherever the policy is one that lets text leave in clear."""
+def may_leave(element: Element, proxy: str) -> bool:
+    """Whether a client's stanza leaves as it came, wherever the policy is one that lets text leave in clear.
+
+    *proxy* is the domain of the proxy's contact, prepared: what a client writes to it does not leave.
+    """
     if element.watched or element.name != names.MESSAGE:
         return False
     attributes = element.attributes
@@ -57,7 +58,7 @@ def may_leave(element: Element) -> bool:
             return False
     if "to" in attributes:
         at = attributes.index("to")
-        if at % 2 or not _of_somebody(attributes[at + 1]):
+        if at % 2 or _domain(attributes[at + 1]) in {"", proxy}:
             return False
     raw = element.raw
     # Of text only what could make it a command or a wire form; a reference or CDATA could hide either.
@@ -69,8 +70,11 @@ def may_leave(element: Element) -> bool:
     )
 
 
-def may_enter(element: Element) -> bool:
-    """Whether a server's stanza goes to the client as it came, where there is no method and no question is open."""
+def may_enter(element: Element, proxy: str) -> bool:
+    """Whether a server's stanza goes to the client as it came, where there is no method and no question is open.
+
+    *proxy* is as in ``may_leave``: small ASCII letters, so that whatever else is a spelling of it has it in it.
+    """
     if element.watched:
         return False
     attributes = element.attributes
@@ -78,7 +82,7 @@ def may_enter(element: Element) -> bool:
         at = attributes.index("from")
         # An odd place is a value, perhaps the last one of all.
         sender = "" if at % 2 else attributes[at + 1]
-        if not sender or not sender.isascii() or _NAME in sender.lower():
+        if not sender or not sender.isascii() or proxy in sender.lower():
             return False
     # An error may answer what an earlier run of the daemon sent under another id.
     return "error" not in attributes

@@ -187,6 +187,7 @@ class Side:
             wall=self.world.clock.seconds,
             random=random.Random(f"{self.jid} {self.generation}").randbytes,
             steering=self.control.steering,
+            proxy=self.world.proxy,
         )
         self.guards._bug = self.bugs.append
         connector = SimpleNamespace(connect=self._connect)
@@ -223,6 +224,7 @@ class Side:
         self.server.written.clear()
         jid = f"<bind xmlns='{names.BIND}'><jid>{self.jid}</jid></bind>"
         self.server.deliver(f"<iq type='result' id='b'>{jid}</iq>".encode())
+        self.told_at_login = bytes(self.client.written)
         self.client.written.clear()
 
     def end_stream(self):
@@ -285,11 +287,11 @@ class Side:
 
     @property
     def texts(self):
-        return [text(stanza) for stanza in self._messages() if stanza.from_ != str(PROXY)]
+        return [text(stanza) for stanza in self._messages() if stanza.from_ != str(self.world.proxy)]
 
     @property
     def notices(self):
-        return [text(stanza) for stanza in self._messages() if stanza.from_ == str(PROXY)]
+        return [text(stanza) for stanza in self._messages() if stanza.from_ == str(self.world.proxy)]
 
     def _messages(self):
         return [stanza for stanza in self.read() if stanza.kind == "message" and text(stanza)]
@@ -313,8 +315,9 @@ def text(stanza):
 class World:
     """Romeo, Juliet, and the server, which records whatever it sees."""
 
-    def __init__(self, *methods, theirs=None, twin=None, manages=False):
+    def __init__(self, *methods, theirs=None, twin=None, manages=False, proxy=PROXY):
         self.clock = Clock()
+        self.proxy = proxy
         self.seen = []
         self.published = {}
         self.opened = self.opened_request = None

@@ -50,7 +50,7 @@ def test_of_every_place_a_client_can_put_text():
         spelled = SPELLINGS[rng.choice(list(SPELLINGS))]("hark")
         raw = place.stanza(Writing(canary="hark", c=spelled, to="juliet@example.test"))
         for element in framed(raw):
-            if quick.may_leave(element):
+            if quick.may_leave(element, PROXY.domain):
                 looked_at += 1
                 assert passes(element), place.name
     assert looked_at > len(PLACES) / 20
@@ -61,7 +61,7 @@ def test_of_commands_wire_forms_and_addresses(to, text, rest):
     escaped = rest.replace("&", "&amp;").replace("<", "&lt;")
     raw = f"<message to='{to}' type='chat'><body>{text}{escaped}</body></message>".encode()
     for element in framed(raw):
-        assert not quick.may_leave(element) or passes(element)
+        assert not quick.may_leave(element, PROXY.domain) or passes(element)
 
 
 OF_SERVER = (
@@ -90,15 +90,15 @@ def test_what_may_be_for_the_proxy_does_not_enter_unseen(form, head, data):
     framer.receive(ROOT)
     cut = data.draw(st.integers(0, len(raw)))
     (element,) = [*framer.receive(raw[:cut]), *framer.receive(raw[cut:])]
-    assert not quick.may_enter(element)
+    assert not quick.may_enter(element, PROXY.domain)
     # The next one is judged by itself.
     (element,) = framer.receive(b"<message from='juliet@example.test'><body>hark</body></message>")
-    assert quick.may_enter(element)
+    assert quick.may_enter(element, PROXY.domain)
 
 
 def test_a_value_that_is_spelled_like_an_attribute_asks_for_a_full_look():
     for value in ("from", "to", "type", "error"):
         of_server = framed(f"<iq type='result' id='{value}'/>".encode(), quick.WATCHED_OF_SERVER)
         of_client = framed(f"<message id='{value}'><body>hark</body></message>".encode())
-        assert quick.may_enter(*of_server) is (value not in {"from", "error"})
-        assert quick.may_leave(*of_client) is (value not in {"to", "type"})
+        assert quick.may_enter(*of_server, PROXY.domain) is (value not in {"from", "error"})
+        assert quick.may_leave(*of_client, PROXY.domain) is (value not in {"to", "type"})
