@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Final
 
 from attrs import field, frozen
@@ -22,6 +23,10 @@ _FIELD: Final = DATA + names.SEPARATOR + "field"
 _VALUE: Final = DATA + names.SEPARATOR + "value"
 #: Fields that are read of a form.
 MOST_FIELDS: Final = 50
+#: Letters of a line that is shown. poezio has half a terminal of 80 columns for it, with an arrow at each end, and shows nothing at
+#: all of a longer one.
+WIDTH: Final = 38
+INDENT: Final = "  "
 
 
 @frozen(kw_only=True)
@@ -55,9 +60,14 @@ def asking(form: Form) -> bytes:
 
 def showing(title: str, shown: Page) -> bytes:
     """*Shown* as a form that asks nothing."""
-    lines = [_text("value", line) for line in plain(shown).splitlines()]
+    lines = [_text("value", piece) for line in plain(shown).splitlines() for piece in wrapped(line)]
     head = {"var": "text", "type": "text-multi", "label": title}
     return _x("result", title, [element("field", head, b"".join(lines))])
+
+
+def wrapped(line: str) -> list[str]:
+    """*Line* in pieces that a narrow window has room for, the second and later ones indented; nothing of it is left out."""
+    return textwrap.wrap(line, WIDTH, subsequent_indent=INDENT, break_on_hyphens=False) or [line]
 
 
 def submitted(command: Node) -> dict[str, str] | None:

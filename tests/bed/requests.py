@@ -43,8 +43,8 @@ def field_names(command):
 
 
 def result_text(command):
-    """The text that a completed command shows; of one that failed, its note."""
+    """The text that a completed command shows, with its lines whole again; of one that failed, its note."""
     note = command.find(f"{{{COMMANDS}}}note")
     if note is not None:
         return note.text
-    return "\n".join(one.text or "" for one in command.iter(f"{{{DATA}}}value"))
+    return "\n".join(one.text or "" for one in command.iter(f"{{{DATA}}}value")).replace("\n  ", " ")

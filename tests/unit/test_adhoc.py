@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 from bed.guard_world import World
 from bed.requests import COMMANDS, DATA, ask, execute, field_names, filled, result_text
+from hypothesis import given
+from hypothesis import strategies as st
 
+from e2eproxy.control import forms
 from e2eproxy.control.adhoc import MOST_OPEN, NODES, OPEN_FOR
 from e2eproxy.testing.session_method import SessionMethod
 
@@ -218,3 +221,33 @@ def test_few_forms_lie_open_at_once_and_none_after_the_stream(romeo):
     romeo.end_stream()
     romeo.log_in()
     assert condition(execute(romeo, "clear", sessions[2], good)) == ("bad-request", "bad-sessionid")
+
+
+# ---- long lines ----
+
+
+@pytest.mark.parametrize("node", list(NODES))
+def test_no_line_of_an_answer_is_longer_than_a_narrow_window(romeo, world, node):
+    juliet = world.sides[1]
+    romeo.knows(juliet)
+    juliet.knows(romeo)
+    romeo.say(juliet.jid, "hark")
+    answer = execute(romeo, node)
+    for _ in range(3):
+        if answer.get("status") == "executing":
+            given = {"contact": str(juliet.jid.bare), "word": "once", "reference": "7f3a"}
+            keys = [one.text for one in answer.iter(f"{{{DATA}}}value") if one.text and ":" in one.text]
+            given |= {"fingerprint": keys[0]} if keys else {}
+            said = {name: given[name] for name in field_names(answer) if name in given}
+            answer = execute(romeo, node, answer.get("sessionid"), filled(**said))
+    shown = [one.text for one in answer.iter(f"{{{DATA}}}value")]
+    assert answer.get("status") == "completed"
+    assert all(len(one) <= forms.WIDTH for one in shown if one)
+
+
+@given(st.text(st.characters(categories=["L", "N", "P", "Zs"]), max_size=400))
+def test_wrapping_hides_nothing(line):
+    pieces = forms.wrapped(line)
+    assert all(len(one) <= forms.WIDTH for one in pieces) or not line.strip()
+    assert "".join("".join(pieces).split()) == "".join(line.split())
+    assert all(one.startswith(forms.INDENT) for one in pieces[1:])

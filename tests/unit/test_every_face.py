@@ -157,7 +157,8 @@ def test_the_same_in_every_face(name, contact, values):
     assert chat[0]
     assert line[0] == chat[0]
     if not (values.get("way") or contact == "a@b@c") or (name, contact, values) in DONE:
-        assert form[0] == chat[0]
+        # A form's lines are wrapped, and a long word of one is cut.
+        assert "".join(form[0].split()) == "".join(chat[0].split())
     assert chat[1] == form[1] == line[1]
     assert "swordfish" not in chat[0] + form[0] + line[0]
 
