@@ -20,6 +20,8 @@ from e2eproxy.xmpp.bounded import within
 from e2eproxy.xmpp.dial import NoAddressError, dial
 from e2eproxy.xmpp.domain import BadDomain, ip_literal, is_local, is_loopback, prepare_domain
 from e2eproxy.xmpp.reaching import (
+    MISSPELT,
+    NEXT,
     Candidate,
     ConnectError,
     Security,
@@ -71,14 +73,14 @@ class _Search:
             and all(isinstance(error, NoAddressError) for _, error in self.tried)
         ):
             return ConnectError(
-                "host-unknown", f"There is no server for {self.domain}: DNS does not know it."
+                "host-unknown", f"There is no server for {self.domain}: DNS does not know it. {MISSPELT}"
             )
         places = [f"{candidate}: {error.text}" for candidate, error in self.tried]
         conditions = {error.condition for _, error in self.tried} - {"host-unknown"}
         condition = conditions.pop() if len(conditions) == 1 and not last else "remote-connection-failed"
         tried = "; ".join(dict.fromkeys(places))
         text = f"The server of {self.domain} could not be reached{last}."
-        return ConnectError(condition, f"{text} Tried {tried}." if tried else text)
+        return ConnectError(condition, f"{text} Tried {tried}. {NEXT}" if tried else f"{text} {NEXT}")
 
 
 class Connector:

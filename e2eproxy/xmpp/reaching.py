@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from attrs import frozen
 
@@ -38,6 +38,11 @@ class Candidate:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+#: What the user can look at when no place could be reached, and when DNS knows of none.
+NEXT: Final = "Is this machine online, and the server up? Another address of it is set with --upstream."
+MISSPELT: Final = "Look whether the domain of the account is spelt right in your client."
 
 
 class ConnectError(StreamError):

@@ -186,7 +186,8 @@ class Addresses(ConnectCase):
         self.assertEqual(error.condition, "remote-connection-failed")
         self.assertEqual(
             error.text,
-            f"The server of {DOMAIN} could not be reached. Tried 127.0.0.1:{port}: connection refused.",
+            f"The server of {DOMAIN} could not be reached. Tried 127.0.0.1:{port}: connection refused."
+            " Is this machine online, and the server up? Another address of it is set with --upstream.",
         )
 
     async def test_silence_ends_in_time(self):

@@ -225,7 +225,8 @@ def test_all_records_are_tried_in_order():
     assert error.condition == "remote-connection-failed"
     assert error.text == (
         "The server of example.test could not be reached."
-        " Tried a.test:443: connection refused; b.test:5222: connection refused."
+        " Tried a.test:443: connection refused; b.test:5222: connection refused. "
+        "Is this machine online, and the server up? Another address of it is set with --upstream."
     )
 
 
@@ -262,7 +263,10 @@ def test_unknown_domain_is_said_at_once():
     error, reactor, _ = connect({"_xmpp-client": DNSNameError(), "_xmpps-client": DNSNameError()})
     assert reactor.seconds() < 1
     assert error.condition == "host-unknown"
-    assert error.text == "There is no server for example.test: DNS does not know it."
+    assert error.text == (
+        "There is no server for example.test: DNS does not know it. Look whether the domain of the account is spelt right in "
+        "your client."
+    )
 
 
 def test_no_srv_for_an_address_setting_or_a_literal():
