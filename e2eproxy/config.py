@@ -52,7 +52,7 @@ class Settings:
     *listen* are endpoint strings, *data* an absolute directory, *control* the path of a socket (None: there is none), *max_clients* a count and *max_stanza_bytes* bytes;
     *origins* tells for each key where its value came from: "default", "--listen", "/etc/e2eproxy.toml:3: listen".
 
-    *metrics* is an endpoint string, None for none. *store* is a URL, None for the SQLite file in *data*; it may hold a password. *policy*, *trust*, *methods* (names, the
+    *metrics* is an endpoint string, None for none. *store* is a URL, None for the SQLite file in *data*; it may hold a password. *policy*, *trust*, *notices*, *methods* (names, the
     first choice first) and *client_speaks* (names of systems) are what holds where the store has nothing set. *otr_versions* are
     numbers, *otr_fragment_bytes* the most bytes of a text of OTR's (0: any). *contact_name* is a prepared domain.
     """
@@ -70,6 +70,7 @@ class Settings:
     client_speaks: frozenset[str]
     otr_versions: tuple[int, ...]
     otr_fragment_bytes: int
+    notices: str
     contact_name: str
     log_level: str
     log_format: str
@@ -375,6 +376,7 @@ def _settings(values: Mapping[str, _Given]) -> Settings:
         client_speaks=values["client_speaks"].value,
         otr_versions=values["otr_versions"].value,
         otr_fragment_bytes=values["otr_fragment_bytes"].value,
+        notices=values["notices"].value,
         contact_name=values["contact_name"].value,
         log_level=values["log_level"].value,
         log_format=values["log_format"].value,
@@ -409,6 +411,7 @@ def effective(settings: Settings) -> list[str]:
         "client_speaks": " ".join(sorted(settings.client_speaks)),
         "otr_versions": list(settings.otr_versions),
         "otr_fragment_bytes": settings.otr_fragment_bytes,
+        "notices": settings.notices,
         "contact_name": settings.contact_name,
         "log_level": settings.log_level,
         "log_format": settings.log_format,

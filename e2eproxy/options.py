@@ -26,10 +26,11 @@ UPSTREAM_TLS = ("starttls", "direct", "none")
 LEAST_STANZA_BYTES = 10_000
 """RFC 6120 section 13.12: a smaller limit is not allowed."""
 
-# The next four say what the proxy's own tables say; a test compares. Those are not loaded for them.
+# The next five say what the proxy's own tables say; a test compares. Those are not loaded for them.
 POLICIES: Final = ("require", "prefer", "accept", "never")
 TRUST: Final = ("verified", "tofu", "blind")
 METHODS: Final = ("miller-e2e", "otr")
+NOTICES: Final = ("contact", "conversation")
 SYSTEMS: Final = ("otr", "omemo", "omemo-legacy", "ox", "xep-0027", "miller-e2e", "rfc3923")
 OTR_VERSIONS: Final = (2, 3)
 LEAST_OTR_FRAGMENT: Final = 100
@@ -248,6 +249,17 @@ OPTIONS: tuple[Option, ...] = (
         "BYTES",
         f"0, or {LEAST_OTR_FRAGMENT} to {MOST_STANZA_BYTES}",
         "The longest text that OTR sends; what is longer leaves in parts. 0: as long as it is. XMPP needs no parts, gateways may.",
+    ),
+    Option(
+        "notices",
+        "text",
+        values.one_of(*NOTICES),
+        NOTICES[0],
+        NOTICES[0],
+        "|".join(NOTICES),
+        ", ".join(NOTICES),
+        "Where notices about a contact stand, where nothing is set: in the window of the proxy's own contact, or in the "
+        "conversation as well.",
     ),
     Option(
         "contact-name",

@@ -18,7 +18,7 @@ from twisted.python.threadpool import ThreadPool
 from e2eproxy.control.assembly import Control
 from e2eproxy.methods.registry import BUILT_IN, load
 from e2eproxy.proxy.guards import Guards
-from e2eproxy.proxy.rules import METHODS, SPEAKS, WHEN, WHOM
+from e2eproxy.proxy.rules import METHODS, NOTICES, SPEAKS, WHEN, WHOM
 from e2eproxy.proxy.stored_rules import StoredRules
 from e2eproxy.store_setup import open_store
 from e2eproxy.trust.writer import Writer
@@ -120,4 +120,5 @@ def defaults(settings: Settings) -> Mapping[str, str]:
         WHOM: settings.trust,
         METHODS: " ".join(settings.methods),
         SPEAKS: " ".join(sorted(settings.client_speaks)),
+        NOTICES: settings.notices,
     }

@@ -206,7 +206,7 @@ class Daemon(Service):
     def _status(self) -> str:
         clients = self._clients()
         addresses = [] if self._ports is None else self._ports.addresses
-        return f"{clients} clients; listening on {', '.join(addresses)}"
+        return f"{clients} client{'' if clients == 1 else 's'}; listening on {', '.join(addresses)}"
 
     def _on_stop(self, number: int, _frame: FrameType | None) -> None:
         self._reactor.callFromThread(self._stop, signal.Signals(number).name)

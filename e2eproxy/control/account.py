@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from e2eproxy.control import answers as a
+from e2eproxy.control import everybody
 from e2eproxy.control.words import SHORTEST_PREFIX, plain
 from e2eproxy.errors import LocalError
 from e2eproxy.methods.events import Command
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from e2eproxy.proxy.guards import Guards
     from e2eproxy.proxy.lane import Lane
     from e2eproxy.proxy.rules import Resolved
-    from e2eproxy.trust.transaction import Transaction
     from e2eproxy.trust.values import Fingerprint, KeptOriginal, PeerKey
     from e2eproxy.xmpp.jid import JID
 
@@ -95,22 +95,7 @@ class OfAccount:
 
     def methods(self) -> a.Methods:
         """The end-to-end systems there are."""
-        found = (method.traits for method in self._guards.methods)
-        return a.Methods(
-            account=self._name,
-            methods=tuple(
-                a.Method(
-                    name=one.name,
-                    title=one.title,
-                    standard=one.standard,
-                    summary=one.summary,
-                    used=one.name in self._desk.lanes,
-                    offline=one.survives_offline,
-                    claims={name: claim.holds for name, claim in one.claims},
-                )
-                for one in found
-            ),
-        )
+        return everybody.methods(self._guards, self._name, self._desk.lanes)
 
     def log(self, number: int | None) -> a.Log:
         """The newest *number* notices."""
@@ -247,7 +232,7 @@ class OfAccount:
         )
 
     def set_policy(self, contact: JID | None, name: str, value: str, scope: Scope) -> Deferred[a.PolicySet]:
-        """Set *name* at *scope* to *value*, "" to take it away."""
+        """Set *name* at *scope*, of this account, to *value*, "" to take it away."""
         if scope in {Scope.CONTACT, Scope.DOMAIN} and contact is None:
             raise LocalError(
                 f"Set this in the chat with the contact whose {scope.value} setting it is, or name the contact."
@@ -257,37 +242,16 @@ class OfAccount:
             Scope.CONTACT: str(whose),
             Scope.DOMAIN: whose.domain,
             Scope.ACCOUNT: self._name,
-            Scope.DEFAULT: "",
         }[scope]
-        checked = self._known(name, rules.edited({}, name, value).get(name, ""))
-        account = "" if scope is Scope.DEFAULT else self._name
-        row = PolicyRow(account=account, scope=scope.value, key=key, setting=name, value=checked)
-
-        def change(work: Transaction) -> None:
-            if checked:
-                work.policy.set(row)
-            else:
-                work.policy.unset(account, row.scope, key, name)
-
-        done = a.PolicySet(name=name, value=checked, scope=scope.value, key=key)
-        return self._desk.cabinet.writer.run(change).addCallback(lambda _: done)
-
-    def _known(self, name: str, value: str) -> str:
-        """*Value*, if each method in it is one that there is: a misspelt one would never be used."""
-        there = {method.traits.name for method in self._guards.methods} | set(
-            rules.DEFAULTS[rules.METHODS].split()
-        )
-        if name == rules.METHODS and not there.issuperset(value.split()):
-            raise LocalError(
-                f"methods is a list of some of {', '.join(sorted(there))}, the first choice first."
-            )
-        return value
+        row = PolicyRow(account=self._name, scope=scope.value, key=key, setting=name, value=value)
+        return everybody.put(self._guards, row)
 
 
 def _settings(holds: Resolved) -> tuple[a.Setting, ...]:
     return (
         a.Setting(name=rules.WHEN, value=holds.when.value, scope=holds.when_from.value),
         a.Setting(name=rules.WHOM, value=holds.whom.value, scope=holds.whom_from.value),
+        a.Setting(name=rules.NOTICES, value=holds.notices, scope=holds.notices_from.value),
         a.Setting(name=rules.METHODS, value=" ".join(holds.methods), scope=holds.methods_from.value),
     )
 

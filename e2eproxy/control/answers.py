@@ -52,11 +52,12 @@ class AccountStatus:
 
 @frozen(kw_only=True)
 class Status:
-    """How the daemon is; *uptime* in seconds."""
+    """How the daemon is; *uptime* in seconds, *contact*: the address at which clients find it."""
 
     version: str
     uptime: float
     clients: int
+    contact: str
     accounts: tuple[AccountStatus, ...]
 
 

@@ -12,7 +12,7 @@ from attrs import field, frozen
 from twisted.internet.defer import maybeDeferred
 
 from e2eproxy.control import answers as a
-from e2eproxy.control import verification
+from e2eproxy.control import everybody, verification
 from e2eproxy.control.account import OfAccount
 from e2eproxy.control.lines import help_text
 from e2eproxy.control.table import INHERIT, SCOPES
@@ -63,7 +63,7 @@ class Api:
     """Of all accounts of *guards*."""
 
     def __init__(self, guards: Guards, stored: Stored, daemon: Daemon) -> None:
-        self._guards = guards
+        self.guards = guards
         self._stored = stored
         self._daemon = daemon
 
@@ -77,15 +77,15 @@ class Api:
     def account(self, asker: Asker) -> OfAccount:
         """The account that *asker* means. Raises LocalError, which names those there are."""
         account = asker.own.bare if asker.own is not None else self._named(asker)
-        desk, why_not = self._guards.desk(account)
+        desk, why_not = self.guards.desk(account)
         if desk is None:
             raise LocalError(
                 f"No client of {account} is logged in through e2eproxy: log in with one, and say it again. Logged in are: "
-                f"{_names(self._guards.accounts)}."
+                f"{_names(self.guards.accounts)}."
             )
-        streams = self._guards.of(account)
+        streams = self.guards.of(account)
         own = asker.own or (streams[0].own if streams else None)
-        return OfAccount(self._guards, desk, own, why_not)
+        return OfAccount(self.guards, desk, own, why_not)
 
     def readable(self, asker: Asker) -> OfAccount:
         """As ``account``, if what is stored of it can be read: nothing is decided or shown of what nobody knows (law 1)."""
@@ -100,7 +100,7 @@ class Api:
     def _named(self, asker: Asker) -> JID:
         if asker.account:
             return address(asker.account, "account").bare
-        open_now = self._guards.accounts
+        open_now = self.guards.accounts
         if len(open_now) == 1:
             return open_now[0]
         if not open_now:
@@ -109,6 +109,10 @@ class Api:
                 "--account."
             )
         raise LocalError(f"Say which account with --account: {_names(open_now)}.")
+
+    def nobody(self, asker: Asker) -> bool:
+        """Whether the administrator means no account in particular, and there is none that could be meant."""
+        return asker.face is Face.CLI and not asker.account and not self.guards.accounts
 
     def stored_account(self, asker: Asker) -> JID:
         """The account of what is done with the store: it need not be logged in."""
@@ -121,17 +125,18 @@ class Api:
         mine = None if asker.face is Face.CLI else self.account(asker)
         if mine is None and asker.account:
             mine = self.account(asker)
-        shown = [mine] if mine is not None else [self._open(one) for one in self._guards.accounts]
+        shown = [mine] if mine is not None else [self._open(one) for one in self.guards.accounts]
         return a.Status(
             version=self._daemon.version,
             uptime=self._daemon.now() - self._daemon.started,
             clients=self._daemon.clients() if mine is None else len(mine.status().streams),
+            contact=str(self.guards.proxy),
             accounts=tuple(one.status() for one in shown if one is not None),
         )
 
     def _open(self, account: JID) -> OfAccount | None:
-        desk, why_not = self._guards.desk(account)
-        return None if desk is None else OfAccount(self._guards, desk, None, why_not)
+        desk, why_not = self.guards.desk(account)
+        return None if desk is None else OfAccount(self.guards, desk, None, why_not)
 
     @property
     def stored(self) -> Stored:
@@ -163,13 +168,15 @@ def _someone(request: Request) -> JID:
 
 
 def _policy(api: Api, request: Request, asker: Asker) -> a.Policy | Deferred[a.PolicySet]:
-    account, contact, said = api.readable(asker), _contact(request), request.values
+    contact, said = _contact(request), request.values
     if "setting" not in said:
         if "scope" in said:
             raise LocalError(
                 "Say what is to be set, and to what; without anything behind it policy shows what holds."
             )
-        return account.policy(contact)
+        if contact is None and api.nobody(asker):
+            return everybody.policy(api.guards)
+        return api.readable(asker).policy(contact)
     if "value" not in said:
         raise LocalError(f"Write behind {said['setting']} to what it is set; {INHERIT} takes it away.")
     usual = Scope.ACCOUNT if contact is None else Scope.CONTACT
@@ -180,7 +187,10 @@ def _policy(api: Api, request: Request, asker: Asker) -> a.Policy | Deferred[a.P
             f"What holds for all accounts is set at the command line or in the configuration; here there are {others}."
         )
     value = said["value"].strip()
-    return account.set_policy(contact, said["setting"], "" if value.lower() == INHERIT else value, scope)
+    value = "" if value.lower() == INHERIT else value
+    if scope is Scope.DEFAULT:
+        return everybody.set_policy(api.guards, said["setting"], value)
+    return api.readable(asker).set_policy(contact, said["setting"], value, scope)
 
 
 def _verify(api: Api, request: Request, asker: Asker) -> a.Ways | a.Asked | Deferred[a.Decided]:
@@ -224,7 +234,9 @@ _DO: Final[dict[str, Callable[[Api, Request, Asker], Any]]] = {
     "policy": _policy,
     "clear": lambda api, said, asker: api.readable(asker).clear(_someone(said), Word(said.values["word"])),
     "require": lambda api, said, asker: api.readable(asker).require(_someone(said)),
-    "methods": lambda api, _, asker: api.account(asker).methods(),
+    "methods": lambda api, _, asker: (
+        everybody.methods(api.guards) if api.nobody(asker) else api.account(asker).methods()
+    ),
     "log": _log,
     "show": lambda api, said, asker: api.readable(asker).show(said.values["reference"]),
     "export": lambda api, _, asker: api.stored.export(api.stored_account(asker), asker.passphrase),

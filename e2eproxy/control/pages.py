@@ -82,7 +82,8 @@ def _keys(keys: Iterable[a.Key]) -> Table:
 def _(answer: a.Status) -> Page:
     days, seconds = divmod(int(answer.uptime), 86_400)
     hours, minutes = seconds // 3600, seconds % 3600 // 60
-    head = f"e2eproxy {answer.version}, up {days} d {hours} h {minutes} min, {answer.clients} clients."
+    clients = "1 client" if answer.clients == 1 else f"{answer.clients} clients"
+    head = f"e2eproxy {answer.version}, up {days} d {hours} h {minutes} min, {clients}."
     rows = tuple(
         (
             one.account,
@@ -99,8 +100,10 @@ def _(answer: a.Status) -> Page:
     refused = [
         f"{one.account}: nothing of it can leave: {one.why_not}." for one in answer.accounts if one.why_not
     ]
-    idle = [] if rows else ["No client is logged in through it yet: let one connect to it, and log in."]
-    return Page((head, *([Table(columns, rows)] if rows else []), *idle, *refused))
+    idle = [
+        f"No client is logged in through it yet: let one connect to it, and log in. There it is the contact {answer.contact}."
+    ]
+    return Page((head, *([Table(columns, rows)] if rows else []), *([] if rows else idle), *refused))
 
 
 @page.register

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from e2eproxy.methods.harness import Harness
     from e2eproxy.proxy.cabinet import Cabinet
     from e2eproxy.proxy.classify import Classified
+    from e2eproxy.proxy.in_conversation import InConversation
     from e2eproxy.proxy.lane import Apply
     from e2eproxy.proxy.rules import Resolved, Rules
     from e2eproxy.trust.transaction import Loaded, Transaction
@@ -81,9 +82,19 @@ class _Contact:
 
 
 class Desk:
-    """One account's; *world* does what an engine wants done (see ``Lane``), *tell* tells the user on all streams."""
+    """One account's; *world* does what an engine wants done (see ``Lane``), *tell* tells the user on all streams.
 
-    def __init__(self, cabinet: Cabinet, rules: Rules, world: Apply, tell: Callable[[str], None]) -> None:
+    *inside* are the notices that stand in conversations.
+    """
+
+    def __init__(
+        self,
+        cabinet: Cabinet,
+        rules: Rules,
+        world: Apply,
+        tell: Callable[[str], None],
+        inside: InConversation,
+    ) -> None:
         self.account = cabinet.account
         self.cabinet = cabinet
         self.views: dict[str, View] = {}
@@ -92,6 +103,7 @@ class Desk:
         self.opened = OpenedStanzas()
         #: Names of methods whose stanzas go to the client: it speaks them itself.
         self.speaks: frozenset[str] = frozenset()
+        self.inside = inside
         self.suggestion = Suggestion(cabinet, lambda: self.speaks, tell)
         #: The roster as an earlier stream left it.
         self.roster: Snapshot | None = None
@@ -107,7 +119,7 @@ class Desk:
         self._seen: dict[JID, SeenIds] = {}
         self._doubtful: deque[SentId] = deque(maxlen=MOST_DOUBTFUL)
         #: While anything is in one of these, every stanza is looked at in full.
-        self.attention: tuple[Sized, ...] = (self.lanes, self._contacts, self.pairs.by_outer_id)
+        self.attention: tuple[Sized, ...] = (self.lanes, self._contacts, self.pairs.by_outer_id, inside.ids)
 
     def equip(self, equipment: Sequence[Equipped]) -> None:
         """Take the engines, once the cabinet is open."""

@@ -38,7 +38,11 @@ class Errands:
     _log = Logger()
 
     def __init__(
-        self, own: JID, questions: Questions, send: Callable[[bytes], None], tell: Callable[[str], None]
+        self,
+        own: JID,
+        questions: Questions,
+        send: Callable[[bytes], None],
+        tell: Callable[[str, JID | None], None],
     ) -> None:
         self._own = own
         self._questions = questions
@@ -64,8 +68,8 @@ class Errands:
                 desk.session(lane.name, effect)
             case e.ProvedReading(contact=contact):
                 desk.remember(contact.bare, sticky.peer_proved(desk.memory(contact)))
-            case e.Tell(text=text):
-                self._tell(text)
+            case e.Tell(text=text, contact=contact):
+                self._tell(text, contact)
             case _:
                 self._log.error(
                     "{method} wanted {what} where it cannot be", method=lane.name, what=type(effect)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from e2eproxy.proxy.in_conversation import CONVERSATION
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -55,6 +57,8 @@ class Greeting:
         if self._why_not:
             self._notices.tell(f"{self._why_not[:1].upper()}{self._why_not[1:]}.")
             return
+        if self._desk.holds(None).notices == CONVERSATION:
+            self._notices.answer(self._desk.inside.expected())
         if self._desk.lanes:
             self._asking = self._clock.callLater(ROSTER_SECONDS, self._ask_roster)
         self._desk.cabinet.reports().addCallbacks(self._report, lambda _: None)

@@ -70,7 +70,7 @@ class Guard:
         self._ways = ways
         self._clock = guards.clock
         self._tally = guards.tally
-        self._proxy = guards.proxy
+        self._proxy, self._domain = guards.proxy, guards.proxy.domain
         self.own = JID("", "")
         self.desk: Desk | None = None
         self._out: OutgoingStanzas | None = None
@@ -101,9 +101,8 @@ class Guard:
         self.own = own = JID.parse(account.full_jid)
         self._queries = ArchiveQueries(own.bare)
         self._questions = Questions(own, self._clock, self._send)
-        self._notices = Notices(
-            own, self._ways, self._clock, partial(self._guards.heard, own.bare), proxy=self._proxy
-        )
+        heard = partial(self._guards.heard, own.bare)
+        self._notices = Notices(own, self._ways, self._clock, heard, proxy=self._proxy, rooms=self._rooms)
         self._errands = Errands(own, self._questions, self._send, self.tell)
         self._sightings = Sightings(
             own,
@@ -117,7 +116,7 @@ class Guard:
 
     def opened(self, desk: Desk, why_not: str) -> None:
         """Begin: the account's cabinet is open, or (*why_not*, a sentence) cannot be, and everything is refused."""
-        self.desk = self._sightings.desk = desk
+        self.desk = self._sightings.desk = self._notices.desk = desk
         self._roster = RosterCopy(self.own.bare, desk.roster)
         self._unacknowledged = Unacknowledged(desk, self._ways, self.own)
         self._out = OutgoingStanzas(
@@ -173,12 +172,8 @@ class Guard:
     def from_client(self, element: Element, root: bytes) -> bytes | None:
         """Take a stanza of the client."""
         desk = self.desk
-        if (
-            desk is not None
-            and not any(self._attention)
-            and desk.lenient()
-            and quick.may_leave(element, self._proxy.domain)
-        ):
+        lenient = desk is not None and not any(self._attention) and desk.lenient()
+        if lenient and quick.may_leave(element, self._domain):
             self._tally.passed_out += 1
             return element.raw
         stanza = Stanza.of(element, root)
@@ -204,12 +199,8 @@ class Guard:
     def from_server(self, element: Element, root: bytes) -> bytes | Kept | None:
         """Take a stanza of the server."""
         desk = self.desk
-        if (
-            desk is not None
-            and not any(self._attention)
-            and desk.lenient()
-            and quick.may_enter(element, self._proxy.domain)
-        ):
+        lenient = desk is not None and not any(self._attention) and desk.lenient()
+        if lenient and quick.may_enter(element, self._domain):
             self._tally.passed_in += 1
             return element.raw
         stanza = Stanza.of(element, root)
@@ -482,10 +473,10 @@ class Guard:
             self._in.go_on(contact)
         self._look_after()
 
-    def tell(self, text: str) -> None:
-        """Tell the user something, from the proxy's own address."""
+    def tell(self, text: str, contact: JID | None = None) -> None:
+        """Tell the user something, about *contact* if it is about one."""
         if not self._closed:
-            self._notices.tell(text)
+            self._notices.tell(text, contact)
 
     def answer(self, text: str) -> None:
         """Show the user what answers his own words to the proxy."""
@@ -505,6 +496,5 @@ class Guard:
     @property
     def waits(self) -> dict[Direction, int]:
         """The same by direction."""
-        lines = self._out_lines.by_contact.items()
-        out = sum(len(line.held) for (_, to), line in lines if to != self._proxy)
+        out = sum(len(one.held) for (_, to), one in self._out_lines.by_contact.items() if to != self._proxy)
         return {Direction.OUT: out + len(self._intake), Direction.IN: len(self._in_lines)}

@@ -21,6 +21,7 @@ from e2eproxy.proxy.cabinet import TWICE_WITHIN, Cabinet, purge
 from e2eproxy.proxy.desk import Desk, Equipped
 from e2eproxy.proxy.guard import Guard
 from e2eproxy.proxy.history import Histories, Told
+from e2eproxy.proxy.in_conversation import InConversation
 from e2eproxy.proxy.notices import PROXY
 from e2eproxy.proxy.rules import client_speaks
 from e2eproxy.proxy.tally import Tally
@@ -123,7 +124,7 @@ class Guards:
         """
         if own.domain == self.proxy.domain:
             raise StreamError(
-                "policy-violation",
+                "not-authorized",
                 f"The proxy's own contact has the name of this account's server, {self.proxy}: choose another one with "
                 "contact_name in the proxy's configuration, and restart it.",
             )
@@ -147,7 +148,8 @@ class Guards:
             self._learnt(account, seen)
 
         cabinet = Cabinet(self._writer, account, self.rules, self._wall, learnt)
-        return _Open(Desk(cabinet, self.rules, self, partial(self._tell, account)))
+        inside = InConversation(self._random)
+        return _Open(Desk(cabinet, self.rules, self, partial(self._tell, account), inside))
 
     def _opened(self, loaded: Loaded, known: _Open) -> None:
         desk = known.desk
@@ -366,11 +368,11 @@ class Guards:
                 f"A NEW KEY of {whom}: {name}. It is not used until you accept it"
                 f" (/e2e trust {name.text}), which you should only do after asking the person."
             )
-        self._tell(account, text)
+        self._tell(account, text, JID.parse(whom))
 
-    def _tell(self, account: JID, text: str) -> None:
+    def _tell(self, account: JID, text: str, contact: JID | None = None) -> None:
         for guard in self.of(account):
-            guard.tell(text)
+            guard.tell(text, contact)
 
 
 def _peers(loaded: Loaded) -> tuple[JID, ...]:

@@ -21,6 +21,7 @@ from e2eproxy.proxy.cabinet import ORIGINALS_KEPT
 from e2eproxy.proxy.delivery import error_of_client, marked, marked_plain, opened, placeholder
 from e2eproxy.proxy.holding import NO_ROOM, Direction
 from e2eproxy.proxy.ids import Opened, Pair
+from e2eproxy.proxy.in_conversation import NO_NOTICE
 from e2eproxy.proxy.notes import Shown
 from e2eproxy.proxy.pipeline import Kept
 from e2eproxy.proxy.tally import FATES, NO_METHOD, Fate, Why
@@ -51,6 +52,7 @@ _WAYS: Final = {
     "carbon sent": Way.CARBON_SENT,
     "archive result": Way.ARCHIVE,
 }
+_BODY: Final = names.CLIENT + names.SEPARATOR + "body"
 _DELAY: Final = "urn:xmpp:delay" + names.SEPARATOR + "delay"
 #: Digits of a reference that a placeholder names; the store looks for the whole.
 REFERENCE: Final = 12
@@ -302,6 +304,9 @@ class IncomingStanzas:
             if len(self._desk.pairs):
                 stanza = stanza.changed(self._desk.pairs.with_client_ids(stanza))
                 raw = stanza.raw
+            if self._imitates(stanza):
+                stanza = stanza.changed(marked(stanza, NO_NOTICE))
+                raw = stanza.raw
             if stanza.type != "groupchat" and self._desk.encrypted_with(sender.bare):
                 shown = marked_plain(stanza)
                 if shown != raw:
@@ -371,8 +376,14 @@ class IncomingStanzas:
             self._desk.opened.note(
                 item.peer, stanza.id, Opened(item.inner.id, item.inner.from_ or str(item.peer))
             )
-        mark = self._desk.mark(item.peer, protection.key)
+        mark = self._desk.mark(item.peer, protection.key) + (NO_NOTICE if self._imitates(stanza) else "")
         return self._shown(item, marked(stanza, mark) if mark and stanza.kind == "message" else stanza.raw)
+
+    def _imitates(self, stanza: Stanza) -> bool:
+        """Whether a message looks like a notice of ours in the conversation."""
+        if not self._desk.inside.ids or stanza.kind != "message":
+            return False
+        return any(self._desk.inside.imitated(body.text) for body in stanza.all(_BODY))
 
     def _unreadable(self, item: Incoming, why: str, reason: Why = Why.NOT_OPENED) -> bytes | None:
         item.fate = Fate.UNREADABLE

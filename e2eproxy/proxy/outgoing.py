@@ -81,7 +81,7 @@ class OutgoingStanzas:
         wanted: Callable[[JID], None],
         may_offer: Callable[[JID], bool],
         tally: Tally,
-        tell: Callable[[str], None],
+        tell: Callable[[str, JID], None],
     ) -> None:
         self._desk = desk
         self._ways = ways
@@ -123,6 +123,9 @@ class OutgoingStanzas:
             self._ways.to_client(bare_refusal(stanza, str(error)))
             return None
         stanza = meant or stanza
+        if self._desk.inside.takes(stanza, tree, self._ways):
+            self._tally.stanza(Direction.OUT, Fate.TAKEN)
+            return None
         found = classify(tree, scene, self._ids(prepared(stanza.to) or scene.own), literal=meant is not None)
         if found.encrypted is not None:
             self._desk.suggestion.spoke(found.encrypted.systems)

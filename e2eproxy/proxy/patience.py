@@ -32,7 +32,7 @@ class Patience:
         self,
         lines: Lines[Outgoing],
         schedule: Callable[[float, Callable[[], None]], None],
-        tell: Callable[[str], None],
+        tell: Callable[[str, JID], None],
     ) -> None:
         self._lines = lines
         self._schedule = schedule
@@ -55,7 +55,8 @@ class Patience:
         why = line.held[0].waiting if line is not None else ""
         self._tell(
             f"Your message to {item.contact} waits: {why or 'its method is at work'}. It leaves when that is done; if it cannot within "
-            f"{Bounds().seconds:.0f} seconds, it comes back to you. /e2e status shows what waits."
+            f"{Bounds().seconds:.0f} seconds, it comes back to you. /e2e status shows what waits.",
+            item.contact,
         )
 
     def over(self, item: Outgoing, fate: Fate) -> None:
@@ -66,4 +67,4 @@ class Patience:
         if self._told.get(item.line) == item.ref:
             del self._told[item.line]
             if fate in _LEFT:
-                self._tell(f"Your message to {item.contact} that waited has left now.")
+                self._tell(f"Your message to {item.contact} that waited has left now.", item.contact)

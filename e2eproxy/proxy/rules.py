@@ -1,6 +1,6 @@
 """What was set, for whom: the rules, how they are resolved, and how they are edited while the daemon runs.
 
-Two axes and an order: *when* to encrypt, *whom* to trust, and which *methods* in which order. Each is resolved on its own,
+Two axes and an order: *when* to encrypt, *whom* to trust, and which *methods* in which order; beside them, where *notices* stand. Each is resolved on its own,
 contact before domain before account before default (DESIGN.md, "Policy"). What cannot be read is ``Setting.UNKNOWN``,
 which refuses (law 1).
 """
@@ -59,6 +59,22 @@ class Rules(Protocol):
         """
 
 
+WHEN: Final = "when"
+WHOM: Final = "whom"
+METHODS: Final = "methods"
+NOTICES: Final = "notices"
+
+#: Where notices about a contact stand: in the window of the proxy's contact alone, or in the conversation as well.
+PLACES: Final = ("contact", "conversation")
+
+DEFAULTS: Final[dict[str, str]] = {
+    WHEN: "prefer",
+    WHOM: "tofu",
+    METHODS: "miller-e2e otr",
+    NOTICES: PLACES[0],
+}
+
+
 @frozen
 class Found:
     """A value of one setting, and the level it was found at."""
@@ -77,13 +93,9 @@ class Resolved:
     when_from: Scope = Scope.DEFAULT
     whom_from: Scope = Scope.DEFAULT
     methods_from: Scope = Scope.DEFAULT
+    notices: str = PLACES[0]
+    notices_from: Scope = Scope.DEFAULT
 
-
-WHEN: Final = "when"
-WHOM: Final = "whom"
-METHODS: Final = "methods"
-
-DEFAULTS: Final[dict[str, str]] = {WHEN: "prefer", WHOM: "tofu", METHODS: "miller-e2e otr"}
 
 _SETTINGS: Final = {setting.value: setting for setting in Setting if setting is not Setting.UNKNOWN}
 _METHOD: Final = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
@@ -126,6 +138,8 @@ def resolve(rules: Rules, account: JID, contact: JID | None, *, room: bool = Fal
             when_from=given[WHEN].scope,
             whom_from=given[WHOM].scope,
             methods_from=given[METHODS].scope,
+            notices=given[NOTICES].value,
+            notices_from=given[NOTICES].scope,
         )
     except (LocalError, KeyError, ValueError):
         return UNREADABLE
@@ -177,7 +191,7 @@ def edited(current: Mapping[str, str], name: str, value: str) -> dict[str, str]:
 def _checked(name: str, words: list[str]) -> str:
     if name == METHODS:
         return " ".join(_methods(" ".join(words)))
-    choices = list(_SETTINGS) if name == WHEN else [whom.value for whom in Whom]
+    choices = {WHEN: list(_SETTINGS), WHOM: [whom.value for whom in Whom], NOTICES: list(PLACES)}[name]
     if len(words) != 1 or set(words).isdisjoint(choices):
         raise LocalError(f"{name} is one of {', '.join(choices)}.")
     return words.pop()
