@@ -17,6 +17,7 @@ from e2eproxy.methods import effects as e
 from e2eproxy.methods import events
 from e2eproxy.proxy import sticky
 from e2eproxy.xmpp import names
+from e2eproxy.xmpp.reaching import printable
 from e2eproxy.xmpp.stanza import build
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 #: Ids of stanzas that methods emitted that are remembered.
 MOST_EMITTED: Final = 5_000
+_LONGEST_TOLD: Final = 2_000
 
 
 class Errands:
@@ -69,7 +71,7 @@ class Errands:
             case e.ProvedReading(contact=contact):
                 desk.remember(contact.bare, sticky.peer_proved(desk.memory(contact)))
             case e.Tell(text=text, contact=contact):
-                self._tell(text, contact)
+                self._tell(_told(text, contact), contact)
             case _:
                 self._log.error(
                     "{method} wanted {what} where it cannot be", method=lane.name, what=type(effect)
@@ -107,6 +109,15 @@ class Errands:
             return True
         self._log.warn("{method} wanted to give a key away to one that is not accepted", method=lane.name)
         return False
+
+
+def _told(text: str, contact: JID | None) -> str:
+    """Return *text* as a notice that says whom it is about: in one window there are those of many contacts.
+
+    In it may be what a peer wrote, a question for instance: it stays within its line, and writes in one direction.
+    """
+    line = printable(text, _LONGEST_TOLD)
+    return line if contact is None or str(contact.bare) in line else f"{contact.bare}: {line}"
 
 
 def _condition(stanza: Stanza) -> str:

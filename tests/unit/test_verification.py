@@ -67,7 +67,7 @@ def test_what_the_engine_is_told(romeo, method, line, heard):
     juliet = romeo.world.sides[1]
     romeo.say(juliet.jid.bare, f"/e2e verify {line}")
     assert method.heard == [(*heard, str(juliet.jid))]
-    assert "It is under way." in romeo.notices
+    assert f"{juliet.jid.bare}: It is under way." in romeo.notices
     assert "a notice says what comes of it" in romeo.notices[-1]
     assert not any("our  word" in notice or "at the ball" in notice for notice in romeo.notices)
 

@@ -48,7 +48,12 @@ def _comparing(event: events.Inbound, what: talk.Happened) -> tuple[e.Effect, ..
                 if question
                 else "The contact wants to compare a secret with you."
             )
-            return (e.Tell(contact=contact, text=f"{asked} Answer with the secret that you both know."),)
+            return (
+                e.Tell(
+                    contact=contact,
+                    text=f"{asked} Answer with /e2e verify answer, and behind it what only you two know.",
+                ),
+            )
         case talk.Compared():
             return _compared(event, what)
         case talk.Aborted(why=why):
@@ -96,5 +101,5 @@ def _compared(event: events.Inbound, what: talk.Compared) -> tuple[e.Effect, ...
             "The secrets are the same." if proved else "The contact knows now that you have the right answer."
         )
         return (*(verified if proved else ()), e.Tell(contact=contact, text=text))
-    text = "The secrets are not the same: it was a mistake, or somebody else is in the middle."
+    text = "The secrets are not the same: it was a mistake, or somebody else is in the middle. Ask again, or compare /e2e fingerprints."
     return (*(verified if proved else ()), e.Tell(contact=contact, text=text, tone=e.Tone.ALARM))

@@ -67,7 +67,7 @@ def _session(account: Account, event: events.Command) -> tuple[JID, Entry]:
     for peer, entry in sorted(there, key=lambda one: not one[1].live):
         if entry.now.state is not talk.State.PLAINTEXT:
             return peer, entry
-    raise MethodError("There is no OTR session with this contact.")
+    raise MethodError("There is no OTR session with this contact; /e2e start begins one.")
 
 
 def _start(account: Account, event: events.Command) -> tuple[e.Effect, ...]:
@@ -106,7 +106,7 @@ def _code(entry: Entry) -> str:
     mine, other = halves if entry.now.first_half else halves[::-1]
     if not mine:
         return "There is no encrypted session, and so no code."
-    return f"Read aloud: {mine}. The contact has to read: {other}."
+    return f"Read aloud: {mine}. The contact has to read: {other}. Then say /e2e verify same, or different."
 
 
 def _confirmed(peer: JID, entry: Entry, *, holds: bool) -> tuple[e.Effect, ...]:
