@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Final
 from e2eproxy.control.adhoc import COMMAND, COMMANDS_NS, NODES, AdHoc, Wrong
 from e2eproxy.control.forms import DATA
 from e2eproxy.xmpp import names
+from e2eproxy.xmpp.archive_queries import MAM
 from e2eproxy.xmpp.client_error import CONDITIONS
+from e2eproxy.xmpp.jid import prepared
+from e2eproxy.xmpp.roster import ROSTER
 from e2eproxy.xmpp.stanza import build, element, escape_text
 
 if TYPE_CHECKING:
@@ -26,6 +29,9 @@ ITEMS: Final = "http://jabber.org/protocol/disco#items"
 VCARD: Final = "vcard-temp"
 VERSION: Final = "jabber:iq:version"
 PING: Final = "urn:xmpp:ping"
+RSM: Final = "http://jabber.org/protocol/rsm"
+# Those whose query is answered in the IQ; before them the end came in a message.
+_ARCHIVES: Final = MAM[1:]
 _FEATURES: Final = (INFO, ITEMS, COMMANDS_NS, DATA, VCARD, VERSION, PING)
 _ABOUT: Final = (
     "The proxy on this machine that encrypts what you write. Say help to see what it understands. It is not on any server: what "
@@ -38,7 +44,7 @@ class Contact:
 
     def __init__(self, adhoc: AdHoc, proxy: JID, version: str) -> None:
         self._adhoc = adhoc
-        self._proxy = str(proxy)
+        self._jid, self._proxy = proxy, str(proxy)
         self._version = version
 
     def left(self, own: JID) -> None:
@@ -62,9 +68,29 @@ class Contact:
             self._refuse(iq, by, Wrong("bad-request", "", "A request holds one element."))
             return
         try:
-            self._answer(payload, iq.type, by.own, reply)
+            to = prepared(iq.to)
+            if to is None or to.bare != self._jid:
+                self._elsewhere(payload, by, reply)
+            else:
+                self._answer(payload, iq.type, by.own, reply)
         except Wrong as wrong:
             self._refuse(iq, by, wrong)
+
+    def _elsewhere(self, payload: Node, by: Speaker, reply: Callable[[bytes], None]) -> None:
+        """Answer what was asked of the server, or of somebody, about the contact: they do not know it, and are not to."""
+        namespace, local = names.split_name(payload.name)
+        if local == "query" and namespace in _ARCHIVES:
+            # What was said here is in nobody's archive: that is the whole answer.
+            none = element("set", {"xmlns": RSM}, element("count", {}, b"0"))
+            reply(element("fin", {"xmlns": namespace, "complete": "true"}, none))
+            return
+        text = (
+            f"The server is not told of the proxy's contact, so it cannot be in the roster, a list or a search. Write to "
+            f"{self._proxy} without adding it; help shows what it understands."
+        )
+        if namespace == ROSTER:
+            by.answer(text)
+        raise Wrong("not-allowed", "", text)
 
     def _answer(self, payload: Node, kind: str, own: JID, reply: Callable[[bytes], None]) -> None:
         if payload.name == COMMAND and kind == "set":

@@ -16,7 +16,7 @@ from e2eproxy.proxy.allowed_children import BODY, MUC_USER, Carries, split
 from e2eproxy.proxy.kinds import Kind
 from e2eproxy.proxy.shapes import NO_IDS, Ids, fits
 from e2eproxy.xmpp import names
-from e2eproxy.xmpp.jid import JID, BadJID
+from e2eproxy.xmpp.jid import JID, BadJID, prepared
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from e2eproxy.proxy.stand_down import Encrypted
     from e2eproxy.xmpp.tree import Node
 
+#: Characters of an address: three parts of 1,023 bytes, and what stands between and around them.
+_LONGEST_ADDRESS: Final = 4_000
 _COMMAND: Final = re.compile(r"\s*/e2e(\s|$)", re.IGNORECASE)
 _SUBSCRIPTIONS: Final = frozenset({"subscribe", "subscribed", "unsubscribe", "unsubscribed"})
 _AVAILABILITIES: Final = frozenset({None, "unavailable", "probe"})
@@ -81,7 +83,7 @@ def classify(tree: Node, scene: Scene, ids: Ids = NO_IDS, *, literal: bool = Fal
     except BadJID:
         return Classified(kind=Kind.BAD_ADDRESS)
     contact = scene.own.bare if to is None else to.bare
-    if contact == scene.proxy:
+    if scene.proxy is not None and (contact == scene.proxy or _asks_about(tree, scene.proxy)):
         return Classified(kind=Kind.PROXY, to=to)
     if recipients is not None:
         found = {contact, *recipients}
@@ -103,6 +105,27 @@ def command(tree: Node) -> str | None:
     """Return the text of the message *tree* if it is a command to the proxy, wherever it is addressed."""
     bodies = [child.text for child in tree.children if child.name == BODY]
     return next((body for body in bodies if _COMMAND.match(body)), None)
+
+
+def _asks_about(tree: Node, proxy: JID) -> bool:
+    """Whether the client asks the server, or anybody, about the proxy's contact, of which nobody else is to hear."""
+    if tree.name != names.IQ or tree.attributes.get("type") not in _REQUESTS:
+        return False
+    return any(_names(child, proxy) for child in tree.children)
+
+
+def _names(tree: Node, proxy: JID) -> bool:
+    values = (*tree.attributes.values(), tree.text)
+    return any(_is_address_of(value, proxy) for value in values) or any(
+        _names(child, proxy) for child in tree.children
+    )
+
+
+def _is_address_of(text: str, proxy: JID) -> bool:
+    if len(text) > _LONGEST_ADDRESS or not text or text.isspace():
+        return False
+    jid = prepared(text.strip())
+    return jid is not None and jid.domain == proxy.domain
 
 
 def _addressees(tree: Node) -> list[JID] | None:

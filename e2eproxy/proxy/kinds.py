@@ -299,7 +299,7 @@ KINDS: Final[dict[Kind, Row]] = {
         "REFUSE PASS PASS PASS REFUSE",
     ),
     Kind.PROXY: _row(
-        "anything to the proxy's own address, and lines that begin with /e2e",
+        "anything to the proxy's own address, requests that name it (the archive, the roster, block lists), and lines that begin with /e2e",
         Whose.NOBODY,
         "TAKE TAKE TAKE TAKE TAKE",
     ),

@@ -216,9 +216,7 @@ def test_poezio(stage: Stage, juliet: ScriptedClient, nurse: ScriptedClient, tmu
     assert key_of(stage, romeo, contact)["decision"] == "verified"
     client.type("log")
     client.wait(rf"\d\dZ: First key of {contact.jid}")
-    nothing_left(
-        stage
-    )  # but for the proxy's name: poezio asks the account's own archive what was said with it
+    nothing_left(stage, PROXY)  # poezio asks the account's own archive what was said with it
 
 
 def test_poezio_has_a_menu_of_commands(stage: Stage, juliet: ScriptedClient, tmux: Tmux) -> None:
