@@ -158,7 +158,7 @@ class Emit:
     """Send a stanza of the method's own: a step of a handshake, an answer to the peer's IQ, a goodbye.
 
     It never carries anything the user wrote. ``id`` is for answers only (the id of the peer's IQ); else the pipeline
-    makes one. An empty ``type`` is none. ``own`` names the stream of ours it goes by; None is the one the event belongs
+    makes one. An empty ``type`` is none. A message gets the hints against storing and copying. ``own`` names the stream of ours it goes by; None is the one the event belongs
     to. ``keys``: it gives a key for texts of the user to the owners of these; sent only if policy accepts each of them.
     """
 
@@ -255,6 +255,16 @@ class Retry:
 
 
 @frozen(kw_only=True)
+class Repeat:
+    """The stanza ``ref``, which was sent a moment ago, did not get through: present it once more (``Outbound.repeated``).
+
+    Only the last one to each contact can be presented again, and only for a minute; else nothing happens.
+    """
+
+    ref: Ref
+
+
+@frozen(kw_only=True)
 class Return:
     """The outbound stanza ``ref`` cannot be sent: it goes back to the client as an error.
 
@@ -327,6 +337,7 @@ Visible = (
     | Unreadable
     | Hold
     | Retry
+    | Repeat
     | Return
     | Decline
     | SessionChanged

@@ -29,7 +29,7 @@ class Way(enum.Enum):
     LIVE = "live"
     """Routed to us now; ``sent_at`` is None."""
     DELAYED = "delayed"
-    """Kept by our own server while we were away; ``sent_at`` is its stamp."""
+    """Kept by our own server while we were away; ``sent_at`` is its stamp, None if that cannot be read."""
     CARBON_RECEIVED = "carbon-received"
     """A copy of what a contact sent to another device of ours."""
     CARBON_SENT = "carbon-sent"
@@ -77,7 +77,8 @@ class Outbound:
 
     ``members`` are the real bare JIDs of a room's members where ``stanza`` is of type groupchat and all are known,
     else empty. ``required``: policy will not let it go in clear, so it is worth asking for a session even in ways that a
-    peer without the method would see. ``again`` says that it was held before (``Hold``) and is presented once more.
+    peer without the method would see. ``again`` says that it was held before (``Hold``) and is presented once more,
+    ``repeated`` that it was sent before, and the method wants it sent again (``Repeat``).
     Exactly one disposition has to follow: Send or Ask with this ref (one or several), Return, Hold, or Decline.
     """
 
@@ -88,6 +89,7 @@ class Outbound:
     members: tuple[JID, ...] = ()
     required: bool = False
     again: bool = False
+    repeated: bool = False
 
 
 @frozen(kw_only=True)
@@ -95,8 +97,9 @@ class Inbound:
     """``peer`` (full, or bare where it has no resource) sent us ``stanza``, which this method said it recognises.
 
     ``to`` is whom it was sent to as it left the peer (differs from ``own`` in wrappers), ``author`` the real bare JID of
-    a room's occupant if known. Exactly one disposition has to follow: Deliver (one or several), Unreadable, Absorb,
-    Hold, or Decline.
+    a room's occupant if known. ``may_answer``: it is a contact that gets our presence, and policy does not rule methods out
+    for it, so what it begins may be answered: it learns no more than it may know. ``room``: it is an occupant of a room that
+    our user is in. Exactly one disposition has to follow: Deliver (one or several), Unreadable, Absorb, Hold, or Decline.
     """
 
     ref: Ref
@@ -107,6 +110,8 @@ class Inbound:
     way: Way = Way.LIVE
     sent_at: float | None = None
     author: JID | None = None
+    may_answer: bool = False
+    room: bool = False
     again: bool = False
 
 

@@ -95,7 +95,8 @@ class Traits:
 
     ``kinds``: which kinds of stanza it can protect, by policy's names ("chat", "bodyless", "groupchat", "muc-private",
     "directed-presence", "iq"); of all others it is not asked. ``survives_offline``: what of a conversation lives
-    through the absence of either side, as a sentence. ``needs``: what has to be there ("gpg"). ``commands``: verb and help.
+    through the absence of either side, as a sentence. ``resent``: what it writes before a text of the user's that it sends once
+    more, because the peer could not read it. ``needs``: what has to be there ("gpg"). ``commands``: verb and help.
     """
 
     name: str = field(validator=_is_name)
@@ -109,5 +110,6 @@ class Traits:
     claims: Claims = field(validator=validators.instance_of(Claims))
     features: tuple[str, ...] = ()
     survives_offline: str = ""
+    resent: str = ""
     needs: tuple[str, ...] = ()
     commands: tuple[tuple[str, str], ...] = ()

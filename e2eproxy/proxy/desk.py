@@ -20,6 +20,7 @@ from e2eproxy.proxy import delivery, sticky
 from e2eproxy.proxy.asked import resolved_for
 from e2eproxy.proxy.cabinet import TWICE_WITHIN
 from e2eproxy.proxy.ids import OpenedStanzas, Pairs, SeenIds
+from e2eproxy.proxy.kinds import Setting
 from e2eproxy.proxy.lane import Lane
 from e2eproxy.proxy.policy import Reach
 from e2eproxy.proxy.rules import resolve
@@ -262,6 +263,10 @@ class Desk:
     def holds(self, contact: JID | None) -> Resolved:
         """Return what policy holds for *contact*, None for the account itself."""
         return resolve(self._rules, self.account, contact)
+
+    def may_encrypt(self, contact: JID) -> bool:
+        """Whether policy has any method encrypt to *contact*; not where it is not known."""
+        return self.holds(contact.bare).when not in {Setting.NEVER, Setting.UNKNOWN}
 
     def peer_of(self, method: str, contact: JID) -> JID:
         """Return with whom of *contact* the method has a session, *contact* itself if with nobody."""

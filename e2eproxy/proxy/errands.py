@@ -16,6 +16,7 @@ from e2eproxy.errors import RemoteError
 from e2eproxy.methods import effects as e
 from e2eproxy.methods import events
 from e2eproxy.proxy import sticky
+from e2eproxy.proxy.outer import OF_THE_MOMENT
 from e2eproxy.xmpp import names
 from e2eproxy.xmpp.reaching import printable
 from e2eproxy.xmpp.stanza import build
@@ -86,7 +87,8 @@ class Errands:
             if len(self._emitted) > MOST_EMITTED:
                 self._emitted.popitem(last=False)
         head = {"to": str(emit.to), "type": emit.type or None, "id": identifier}
-        self._send(build(emit.kind, head, emit.payload))
+        content = emit.payload + (OF_THE_MOMENT if emit.kind == "message" else b"")
+        self._send(build(emit.kind, head, content))
 
     def _ask(self, lane: Lane, ask: e.Ask, desk: Desk) -> None:
         if not self._may_have(lane, desk, ask.to or self._own.bare, ask):

@@ -26,8 +26,8 @@ from e2eproxy.proxy.greeting import Greeting
 from e2eproxy.proxy.holding import Direction, Lines
 from e2eproxy.proxy.incoming import Incoming, IncomingStanzas
 from e2eproxy.proxy.notices import Notices
-from e2eproxy.proxy.outer import given_back
 from e2eproxy.proxy.outgoing import OutgoingStanzas
+from e2eproxy.proxy.overdue import Deadlines
 from e2eproxy.proxy.pipeline import NO_CARE, Care, Kept
 from e2eproxy.proxy.questions import Questions
 from e2eproxy.proxy.rooms import Rooms
@@ -42,8 +42,6 @@ from e2eproxy.xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from twisted.internet.interfaces import IDelayedCall
 
     from e2eproxy.proxy.desk import Desk
     from e2eproxy.proxy.guards import Guards
@@ -92,7 +90,7 @@ class Guard:
         self._closed = False
         self._rooms = Rooms()
         self._greeting: Greeting | None = None
-        self._sweep: IDelayedCall | None = None
+        self._deadlines = Deadlines(guards.clock, (self._out_lines, self._in_lines), self._overdue)
 
     # -- the pipeline's interface -------------------------------------------------------------------------------------
 
@@ -144,6 +142,8 @@ class Guard:
             proxy=self._proxy,
             now=self._clock.seconds,
             dropped=self._notices.dropped,
+            may_answer=self._may_answer,
+            rooms=lambda: self._rooms.jids,
             tally=self._tally,
         )
         self._greeting = greeting = Greeting(desk, self._clock, self._notices, why_not, self._ask_roster)
@@ -249,12 +249,11 @@ class Guard:
         self._closed = True
         self._attention = NOT_OPEN
         self._ending = None
-        if self._sweep is not None and self._sweep.active():
-            self._sweep.cancel()
+        self._deadlines.stop()
         if self._greeting is not None:
             self._greeting.close()
         self._farewell.cancel()
-        if self._in is not None and self.desk is not None and not self._farewell.begun:
+        if self._in is not None and self.desk is not None and not self._farewell.begun and self._is_current:
             # Without ``ending`` before, the server has ended its stream: what a goodbye needs stored comes too late for it.
             self.desk.tell_all(events.Stopping(own=self.own) if orderly else events.Interrupted(own=self.own))
         self._questions.close()
@@ -278,15 +277,8 @@ class Guard:
         """Give back, or report, a stanza that was not even looked at."""
         self._tally.failed(Direction.OUT, Why.ENDED)
         self._tally.stanza(Direction.OUT, Fate.UNSENT)
-        if self._ways.client_there:
-            why = "Not sent: the connection ended first."
-            raw = given_back(stanza, "recipient-unavailable", why, str(self.own))
-            if raw is not None:
-                self._ways.to_client(raw)
-        elif self.desk is not None:
-            cabinet = self.desk.cabinet
-            to = stanza.to or str(self.own.bare)
-            cabinet.report(leftovers.unsent(stanza, to, cabinet.now()))
+        cabinet = None if self.desk is None else self.desk.cabinet
+        leftovers.unlooked(stanza, self.own, self._ways, cabinet)
 
     # -- the client's ----------------------------------------------------------------------------------------------------
 
@@ -320,7 +312,14 @@ class Guard:
         if ending is not None and self.desk is not None:
             # First, so that nothing of it can begin a session behind the goodbyes.
             self._give_back_waiting()
-            self._farewell.begin(self.desk, self.own, ending)
+            if self._is_current:
+                self._farewell.begin(self.desk, self.own, ending)
+            else:
+                ending()
+
+    @property
+    def _is_current(self) -> bool:  # whether the engines' sessions of this address are this stream's
+        return self._guards.has(self.own, self)
 
     def _note_own(self, stanza: Stanza) -> None:
         """Learn from what the client says: its queries, its rooms, that it is ready to be told things."""
@@ -341,6 +340,11 @@ class Guard:
 
     def _is_contact(self, contact: JID) -> bool:
         return self.desk is not None and self._roster.subscription(contact) is not None
+
+    def _may_answer(self, peer: JID) -> bool:
+        """Whether *peer* may learn that we are here and can encrypt, because it began."""
+        friend = self._roster.gets_our_presence(peer)
+        return friend and self.desk is not None and self.desk.may_encrypt(peer)
 
     def _scene(self) -> Scene:
         speaks = () if self.desk is None else self.desk.speaks
@@ -382,6 +386,8 @@ class Guard:
         if isinstance(effect, e.Retry):
             # Not at once: the rest of this event's effects come first.
             self._clock.callLater(0, self._retry, effect.contact.bare)
+        elif isinstance(effect, e.Repeat):
+            self._schedule(0, partial(self._repeat, effect.ref, lane))
         else:
             self._errands.do(lane, effect, self.desk)
 
@@ -394,6 +400,11 @@ class Guard:
         elif isinstance(event, events.Stopping):
             self._farewell.said(lane.name)
         self._look_after()
+
+    def _repeat(self, ref: events.Ref, lane: Lane) -> None:
+        if self._out is not None:
+            self._out.repeat(ref, lane)
+            self._look_after()
 
     def _retry(self, contact: JID) -> None:
         if self._out is not None and self._in is not None:
@@ -449,17 +460,10 @@ class Guard:
         self._clock.callLater(seconds, unless_closed)
 
     def _look_after(self) -> None:
-        """See to it that what waits does not wait for ever."""
-        if self._closed or (self._sweep is not None and self._sweep.active()):
-            return
-        deadlines = [at for at in (self._out_lines.deadline(), self._in_lines.deadline()) if at is not None]
-        if deadlines:
-            self._sweep = self._clock.callLater(
-                max(0.0, min(deadlines) - self._clock.seconds()), self._overdue
-            )
+        if not self._closed:
+            self._deadlines.look()
 
     def _overdue(self) -> None:
-        self._sweep = None
         now = self._clock.seconds()
         if self._out is None or self._in is None:
             return

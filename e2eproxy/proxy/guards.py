@@ -220,6 +220,10 @@ class Guards:
             after = 0.0 if known.why_not else OPEN_AFTER
             known.closing = self.clock.callLater(after, self._close, own.bare)
 
+    def has(self, own: JID, guard: Guard) -> bool:
+        """Whether *guard* is that of *own*: another stream may have taken its address, and put it out."""
+        return self._guards.get(own) is guard
+
     def of(self, account: JID) -> list[Guard]:
         """Return the guards of the account's streams."""
         return [guard for jid, guard in self._guards.items() if jid.bare == account]

@@ -18,7 +18,7 @@ from e2eproxy.errors import RemoteError
 from e2eproxy.methods import effects as e
 from e2eproxy.methods.events import Inbound, Ref, Way
 from e2eproxy.proxy.cabinet import ORIGINALS_KEPT
-from e2eproxy.proxy.delivery import error_of_client, marked, marked_plain, opened, placeholder
+from e2eproxy.proxy.delivery import error_of_client, marked, marked_plain, opened, placeholder, with_text
 from e2eproxy.proxy.holding import NO_ROOM, Direction
 from e2eproxy.proxy.ids import Opened, Pair
 from e2eproxy.proxy.in_conversation import NO_NOTICE
@@ -33,7 +33,7 @@ from e2eproxy.xmpp.stanza import Stanza
 from e2eproxy.xmpp.wrappers import Forgery, Wrapper, rewrapped, unwrap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from e2eproxy.proxy.desk import Desk
     from e2eproxy.proxy.holding import Lines
@@ -53,7 +53,11 @@ _WAYS: Final = {
     "archive result": Way.ARCHIVE,
 }
 _BODY: Final = names.CLIENT + names.SEPARATOR + "body"
-_DELAY: Final = "urn:xmpp:delay" + names.SEPARATOR + "delay"
+#: How servers mark what they had kept, now (XEP-0203) and formerly (XEP-0091).
+_DELAYS: Final = tuple(
+    namespace + names.SEPARATOR + name
+    for namespace, name in (("urn:xmpp:delay", "delay"), ("jabber:x:delay", "x"))
+)
 #: Digits of a reference that a placeholder names; the store looks for the whole.
 REFERENCE: Final = 12
 
@@ -107,7 +111,11 @@ class Incoming:
 
 
 class IncomingStanzas:
-    """The inbound half of a guard. *dropped* is told of each forgery, with the reason; *tally* counts what becomes of them."""
+    """The inbound half of a guard.
+
+    *dropped* is told of each forgery, with the reason; *tally* counts what becomes of them. *may_answer* says whether what a
+    contact begins may be answered, *rooms* are the bare JIDs of rooms.
+    """
 
     def __init__(
         self,
@@ -120,6 +128,8 @@ class IncomingStanzas:
         proxy: JID,
         now: Callable[[], float],
         dropped: Callable[[str], None],
+        may_answer: Callable[[JID], bool],
+        rooms: Callable[[], Collection[JID]],
         tally: Tally,
     ) -> None:
         self._desk = desk
@@ -130,6 +140,8 @@ class IncomingStanzas:
         self._proxy = proxy
         self._now = now
         self._dropped = dropped
+        self._may_answer = may_answer
+        self._rooms = rooms
         self._tally = tally
         self._under_way: dict[Ref, Incoming] = {}
 
@@ -206,6 +218,8 @@ class IncomingStanzas:
                     stanza=item.inner,
                     way=item.way,
                     sent_at=item.sent_at,
+                    may_answer=self._may_answer(item.peer),
+                    room=item.peer.bare in self._rooms(),
                     again=item.again,
                 )
             )
@@ -250,8 +264,7 @@ class IncomingStanzas:
             case e.Absorb():
                 pass
             case e.Decline(body=body):
-                item.fate = Fate.MARKED
-                self._show(self._shown(item, marked_plain(item.inner, body)))
+                self._show(self._shown(item, self._declined(item, body)))
             case e.Hold(why=why):
                 del self._under_way[item.ref]
                 if not item.again:
@@ -279,7 +292,7 @@ class IncomingStanzas:
         peer = sender if wrapper is None else prepared(inner.from_) or sender
         stamp = _stamp(stanza) if wrapper is None else wrapper.stamp
         sent_at = _seconds(stamp)
-        if way is Way.LIVE and sent_at is not None:
+        if way is Way.LIVE and stamp is not None:
             way = Way.DELAYED
         to = prepared(inner.to) or self._own
         return Incoming(Ref(uuid4().hex), stanza, wrapper, lane, peer, to, way, sent_at)
@@ -385,6 +398,15 @@ class IncomingStanzas:
             return False
         return any(self._desk.inside.imitated(body.text) for body in stanza.all(_BODY))
 
+    def _declined(self, item: Incoming, body: str | None) -> bytes:
+        """What a method does not want is plain text like any other, but for the offer it has taken out."""
+        inner = item.inner
+        if body is not None:
+            inner = inner.changed(with_text(inner, body))
+        raw, fate = self._plain(inner, item.peer)
+        item.fate = Fate.CHANGED if fate is Fate.PASSED and body is not None else fate
+        return raw
+
     def _unreadable(self, item: Incoming, why: str, reason: Why = Why.NOT_OPENED) -> bytes | None:
         item.fate = Fate.UNREADABLE
         self._tally.failed(Direction.IN, reason, item.method)
@@ -462,11 +484,12 @@ def _title(item: Incoming) -> str:
 
 
 def _stamp(stanza: Stanza) -> str | None:
+    """What a stanza that was kept says about when it was sent, "" if nothing; None if it was not kept."""
     try:
-        delay = stanza.child(_DELAY)
+        delay = next((found for name in _DELAYS if (found := stanza.child(name))), None)
     except RemoteError:
         return None
-    return None if delay is None else delay.attributes.get("stamp")
+    return None if delay is None else delay.attributes.get("stamp", "")
 
 
 def _seconds(stamp: str | None) -> float | None:

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Final
 
 from e2eproxy.errors import RemoteError
 from e2eproxy.proxy.allowed_children import CHAT_STATES, EVENTS, HINTS, MARKERS, RECEIPTS
+from e2eproxy.proxy.outer import given_back
 from e2eproxy.xmpp import names
 from e2eproxy.xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from e2eproxy.proxy.cabinet import Cabinet
+    from e2eproxy.proxy.pipeline import Ways
     from e2eproxy.trust.values import HeldStanza, SentId
+    from e2eproxy.xmpp.jid import JID
 
 #: Characters of a text that a report quotes.
 QUOTED: Final = 200
@@ -76,3 +80,13 @@ def _parsed(raw: bytes) -> Stanza | None:
         return Stanza.parse(raw)
     except RemoteError:
         return None
+
+
+def unlooked(stanza: Stanza, own: JID, ways: Ways, cabinet: Cabinet | None) -> None:
+    """Give back, or keep a report of, a stanza of the client *own* that was not even looked at when its stream ended."""
+    if ways.client_there:
+        raw = given_back(stanza, "recipient-unavailable", "Not sent: the connection ended first.", str(own))
+        if raw is not None:
+            ways.to_client(raw)
+    elif cabinet is not None:
+        cabinet.report(unsent(stanza, stanza.to or str(own.bare), cabinet.now()))

@@ -41,6 +41,8 @@ class Outgoing:
     offer: str = ""
     adds: bytes = b""
     again: bool = False
+    #: Whether it left before, encrypted, and a method wants it sent again.
+    repeated: bool = False
     #: Since when it is in its line, in seconds; None if it never was in one.
     since: float | None = None
     #: Whether it was counted as one that waits.

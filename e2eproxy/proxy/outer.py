@@ -29,13 +29,15 @@ if TYPE_CHECKING:
 MOST_BYTES: Final = 256 * 1024
 #: What a message's ``type`` may be outside; it is no place for text.
 _TYPES: Final = frozenset(("chat", "groupchat", "headline", "normal", "get", "set", "result", "error"))
-_NOT_KEPT: Final = "".join(
+NOT_KEPT: Final = "".join(
     (
         "<private xmlns='urn:xmpp:carbons:2'/>",
         f"<no-copy xmlns='{HINTS}'/>",
         f"<no-permanent-store xmlns='{HINTS}'/>",
     )
 ).encode()
+#: Of what nobody would miss who was not there: a step of a handshake.
+OF_THE_MOMENT: Final = NOT_KEPT + f"<no-store xmlns='{HINTS}'/>".encode()
 _KEPT: Final = f"<store xmlns='{HINTS}'/>".encode()
 
 
@@ -55,7 +57,7 @@ def protected(traits: Traits, stanza: Stanza, tree: Node, send: Send, ids: Ids) 
         b"".join(raw for raw in beside if not {span.name for span in _elements(raw)} & payload) + send.payload
     )
     if stanza.kind == "message":
-        content += _KEPT if send.lasting else _NOT_KEPT
+        content += _KEPT if send.lasting else NOT_KEPT
         if traits.wire.eme and (EME + names.SEPARATOR).encode() not in content:
             content += element("encryption", {"xmlns": EME, "namespace": traits.wire.eme})
     what = stanza.type if stanza.type in _TYPES else None

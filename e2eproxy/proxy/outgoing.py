@@ -20,10 +20,12 @@ from e2eproxy.proxy.classify import classify
 from e2eproxy.proxy.holding import NO_ROOM, Direction
 from e2eproxy.proxy.ids import Pair
 from e2eproxy.proxy.kinds import KINDS, Kind
+from e2eproxy.proxy.lately import Lately
 from e2eproxy.proxy.literal import literal
+from e2eproxy.proxy.making import make
 from e2eproxy.proxy.notes import Leaves, Waits
 from e2eproxy.proxy.on_its_way import Outgoing, line_of
-from e2eproxy.proxy.outer import MOST_BYTES, bare_answer, bare_refusal, new_id, protected, request, with_offer
+from e2eproxy.proxy.outer import bare_answer, bare_refusal, new_id, with_offer
 from e2eproxy.proxy.patience import Patience
 from e2eproxy.proxy.pipeline import Care
 from e2eproxy.proxy.policy import Outcome, Reason, Ruling
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from e2eproxy.xmpp.jid import JID
     from e2eproxy.xmpp.stanza import Stanza
 
+_NOT_AGAIN: Final = "Not sent. The contact could not read it, and it cannot be encrypted again."
 _NOT_STORED: Final = "Not sent: the store could not be written to."
 
 
@@ -105,6 +108,7 @@ class OutgoingStanzas:
         # What neither server nor store nor client has yet.
         self._exposed: set[Ref] = set()
         self._unacknowledged = unacknowledged
+        self._lately = Lately()
 
     @property
     def exposed(self) -> bool:
@@ -139,17 +143,21 @@ class OutgoingStanzas:
                 self._used(item, ruling)
                 self._tally.stanza(Direction.OUT, Fate.PASSED)
                 return stanza.raw
+        self._enter(item)
+        return None
+
+    def _enter(self, item: Outgoing) -> None:
+        """Let *item* stand in its line, and leave if it need not wait."""
         now = self._now()
-        if not self._lines.join(Direction.OUT, item.line, item, len(stanza.raw), now):
+        if not self._lines.join(Direction.OUT, item.line, item, len(item.stanza.raw), now):
             self._give_back(item, Why.NO_ROOM, "resource-constraint", f"Not sent: {NO_ROOM}.")
-            return None
+            return
         item.since = now
         self._exposed.add(item.ref)
         self._patience.begin(item)
         self.go_on(item.line)
         if item.ref in self._exposed and item.ref not in self._under_way and item.ref not in self._leaving:
             self._hold(item)
-        return None
 
     def _ids(self, contact: JID, outer: str | None = None) -> Ids:
         return Ids(outer=outer, of_peer=self._desk.seen(contact), nodes=self._nodes(contact))
@@ -184,6 +192,14 @@ class OutgoingStanzas:
             self._lines.retry(Direction.OUT, line)
             self.go_on(line)
 
+    def repeat(self, ref: Ref, lane: Lane) -> None:
+        """Let *lane* have what left under *ref* once more, if that was a moment ago."""
+        item = self._lately.take(ref, self._now())
+        if item is not None and item.lane is lane:
+            again = Outgoing(Ref(uuid4().hex), item.stanza, item.found, item.contact, item.line, item.answers)
+            again.repeated = True
+            self._enter(again)
+
     def overdue(self, item: Outgoing, why: str) -> None:
         """Give back a stanza that has waited too long."""
         text = f"Not sent: it waited too long ({why or 'for its turn'})."
@@ -210,6 +226,9 @@ class OutgoingStanzas:
     def _try(self, item: Outgoing) -> None:
         ruling = self._rulings.of(item)
         match ruling.outcome:
+            case Outcome.PASS if item.repeated:
+                # It was written to be encrypted, and was.
+                self._fail(item, Why.METHOD, "not-acceptable", _NOT_AGAIN)
             case Outcome.PASS:
                 self._used(item, ruling)
                 self._leave(item, with_offer(item.stanza, item.offer, item.adds), Fate.PASSED)
@@ -240,6 +259,7 @@ class OutgoingStanzas:
                 stanza=item.stanza,
                 required=item.required,
                 again=item.again,
+                repeated=item.repeated,
             )
         )
 
@@ -318,33 +338,8 @@ class OutgoingStanzas:
         return (Waits(held=item.to_be_held(self._desk.cabinet)),)
 
     def _made(self, lane: Lane, item: Outgoing, carriers: Sequence[e.Send | e.Ask]) -> Sequence[Note]:
-        traits = lane.harness.method.traits
         tree = self._desk.opened.naming_outer(item.contact, item.stanza.tree)
-        for carrier in carriers:
-            outer = new_id()
-            try:
-                if isinstance(carrier, e.Ask):
-                    raw = request(carrier, outer)
-                else:
-                    raw = protected(traits, item.stanza, tree, carrier, self._ids(item.contact, outer))
-            except BadElement:
-                item.fault = (
-                    Why.UNFIT,
-                    "internal-server-error",
-                    f"Not sent: the encryption method {lane.name} made what is no XML; this is a bug of the method.",
-                )
-                break
-            if len(raw) > MOST_BYTES:
-                item.fault = (
-                    Why.UNFIT,
-                    "policy-violation",
-                    f"Not sent: encrypted it has {len(raw)} bytes, and servers take at most {MOST_BYTES}.",
-                )
-                break
-            if isinstance(carrier, e.Send):
-                item.made.append((raw, outer))
-        if item.fault is not None:
-            item.made = []
+        make(lane, item, carriers, tree, lambda outer: self._ids(item.contact, outer))
         return [self._leaves(item, raw, outer) for raw, outer in item.made]
 
     def _leaves(self, item: Outgoing, raw: bytes | None, outer: str) -> Leaves:
@@ -394,6 +389,7 @@ class OutgoingStanzas:
             return
         if item.found.kind in {Kind.CHAT, Kind.SELF}:
             self._desk.remember(item.contact, sticky.text_encrypted(self._desk.memory(item.contact)))
+        self._lately.note(item, self._now())
         raw, outer = item.made.pop(0)
         self._desk.pairs.note(outer, Pair(item.stanza.id, item.contact, item.stanza))
         self._ways.to_server(raw, Care(stanza=item.stanza, outer_id=outer))

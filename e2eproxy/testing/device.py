@@ -10,7 +10,7 @@ import itertools
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from e2eproxy.methods import effects as e
 from e2eproxy.methods import events
@@ -91,6 +91,7 @@ class Device:
         self.sessions: dict[JID, e.SessionChanged] = {}
         self.proved: list[JID] = []
         self._refs = itertools.count()
+        self._sent: dict[Ref, events.Outbound] = {}
         self._revive()
 
     def _revive(self) -> None:
@@ -178,6 +179,8 @@ class Device:
             way=way,
             sent_at=sent_at,
             author=author,
+            may_answer=any(one.jid.bare == peer.bare for one in self.world.devices),
+            room=peer.bare in self.world.server.rooms,
         )
         if self.errands.waits("in", peer.bare):
             self.errands.hold("in", peer.bare, event)
@@ -228,6 +231,8 @@ class Device:
 
     def _do(self, effect: e.Effect, event: events.Event) -> None:
         match event:
+            case _ if isinstance(effect, e.Repeat):
+                self._repeat(effect.ref)
             case events.Outbound() if isinstance(effect, e.Return | e.Decline):
                 self.failed.append(_failure(effect, text_of(event.stanza)))
             case events.Outbound() if isinstance(effect, e.Hold):
@@ -242,6 +247,12 @@ class Device:
                 self._send(effect, event)
             case _:
                 self._note(effect)
+
+    def _repeat(self, ref: Ref) -> None:
+        sent = self._sent.pop(ref, None)
+        if sent is not None:
+            once_more = evolve(sent, ref=Ref(f"o{next(self._refs)}"), again=False, repeated=True)
+            self.world.soon(partial(self.world.alive, self, partial(self.tell, once_more)))
 
     def _note(self, effect: e.Effect) -> None:
         match effect:
@@ -315,6 +326,7 @@ class Device:
         payload = effect.payload
         match effect:
             case e.Send(lasting=lasting) if outbound:
+                self._sent = {outbound.ref: outbound}
                 kind: e.Kind = outbound.stanza.kind
                 head["type"] = outbound.stanza.type
                 payload += b"" if lasting else _NO_KEEPING

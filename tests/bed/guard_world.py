@@ -32,6 +32,7 @@ from e2eproxy.xmpp import names
 from e2eproxy.xmpp.framer import Framer
 from e2eproxy.xmpp.jid import JID, BadJID
 from e2eproxy.xmpp.pieces import Element, Limits
+from e2eproxy.xmpp.roster import ROSTER
 from e2eproxy.xmpp.stanza import Stanza, build, element
 
 ROOT = f"<stream:stream xmlns='jabber:client' xmlns:stream='{names.STREAMS}'>".encode()
@@ -156,6 +157,7 @@ class Side:
         self.methods = methods
         self.twin = twin or (lambda guard, _side: guard)
         self.leaks = False
+        self.roster = None
         self.rules = Rules()
         self.rules.every = {method.traits.name for method in methods}
         self.bugs = []
@@ -253,6 +255,11 @@ class Side:
         self.desk.features(other.jid, features)
         self.desk.tell_all(events.PeerFeatures(own=self.jid, peer=other.jid, features=features))
         self.world.run()
+
+    def is_friend_of(self, other, subscription="both"):
+        """The other side is in the roster, and the client has asked for it."""
+        self.roster = {other.jid.bare: subscription}
+        self.write(f"<iq type='get' id='roster'><query xmlns='{ROSTER}'/></iq>".encode())
 
     def requires(self, contact):
         """The user said that *contact* is to be encrypted."""
@@ -393,6 +400,11 @@ class World:
     def _answer(self, side, stanza, owner):
         pubsub = stanza.child(PUBSUB + names.SEPARATOR + "pubsub")
         head = {"type": "result", "from": str(owner), "to": str(side.jid), "id": stanza.id}
+        if side.roster is not None and stanza.child(ROSTER + names.SEPARATOR + "query") is not None:
+            items = (
+                element("item", {"jid": str(jid), "subscription": what}) for jid, what in side.roster.items()
+            )
+            return build("iq", head, element("query", {"xmlns": ROSTER}, b"".join(items)))
         payload = pubsub.children[0] if pubsub is not None and pubsub.children else None
         if payload is None or "node" not in payload.attributes:
             return build("iq", head)

@@ -23,6 +23,8 @@ from e2eproxy.trust.values import Decision
 from e2eproxy.xmpp.jid import JID
 from e2eproxy.xmpp.stanza import Stanza, build, element, escape_text
 
+MALLORY = JID.parse("mallory@four.test/x")
+
 
 def pair(attacker=None, *, seed=1, alice_settings=None, bob_settings=None, start=True):
     world = World(seed, attacker)
@@ -46,9 +48,19 @@ def message(text, *, sender=WHO.bob, to=WHO.alice):
 def arrived(device, text, *, peer=WHO.bob, to=WHO.alice, way=Way.LIVE):
     """What the engine of *device* wants done about *text*."""
     event = events.Inbound(
-        ref=Ref("x"), own=device.jid, peer=peer, to=to, stanza=message(text, sender=peer, to=to), way=way
+        ref=Ref("x"),
+        own=device.jid,
+        peer=peer,
+        to=to,
+        stanza=message(text, sender=peer, to=to),
+        way=way,
+        may_answer=peer.bare != MALLORY.bare,
     )
     return device.harness.handle(event)
+
+
+def element_text(payload):
+    return Stanza.parse(build("message", {}, payload)).tree.children[0].text
 
 
 def only(effects, kind):
@@ -168,10 +180,10 @@ def test_an_orderly_stop_tells_the_peer_and_a_lost_stream_heals():
     world.start(bob)
     world.wait(BETWEEN_COMPLAINTS + 1)
     alice.say(WHO.bob, "lost")
-    assert bob.texts == ["back"]
     assert len(bob.unreadable) == 1
+    assert bob.texts == ["back", "[resent] lost"]
     alice.say(WHO.bob, "healed")
-    assert bob.texts == ["back", "healed"]
+    assert bob.texts[2:] == ["healed"]
     without_bugs(alice, bob)
 
 
@@ -250,6 +262,87 @@ def forms_of(engine, entry):
     return now, forms.encoded_text(messages.encode(sealed))
 
 
+def second_client(world, bob):
+    """Another client of Bob's, which has his key."""
+    tablet = world.device(WHO.bob_too, OtrMethod())
+    key = bob.store.identity("dsa")
+    tablet.store.commit((e.PersistIdentity(name="dsa", public=key.public, secret=key.secret),))
+    world.start(tablet)
+    return tablet
+
+
+def two_clients():
+    """Alice, and two of Bob's clients, each with a session with her; the phone has spoken last."""
+    world, alice, bob = pair()
+    tablet = second_client(world, bob)
+    alice.command(WHO.bob_too, "start")
+    world.wait(1)
+    tablet.say(WHO.alice, "from the tablet")
+    world.wait(1)
+    bob.say(WHO.alice, "from the phone")
+    return world, alice, bob, tablet
+
+
+def test_a_text_goes_to_the_client_last_heard_from_and_the_user_is_told_once():
+    world, alice, bob, tablet = two_clients()
+    before = len(alice.notices)
+    alice.say(WHO.bob.bare, "one")
+    alice.say(WHO.bob.bare, "two")
+    assert (bob.texts, tablet.texts) == (["one", "two"], [])
+    (told,) = alice.notices[before:]
+    assert "sessions with 2 clients of the contact; what you write goes to phone" in told.text
+    world.wait(1)
+    tablet.say(WHO.alice, "here now")
+    alice.say(WHO.bob.bare, "three")
+    assert tablet.texts == ["three"]
+    assert "goes to tablet" in alice.notices[-1].text
+    alice.say(WHO.bob, "four")
+    assert bob.texts == ["one", "two", "four"], "a full address is obeyed"
+    assert len(alice.notices) == before + 2
+    without_bugs(alice, bob, tablet)
+
+
+def test_a_client_without_a_session_gets_one_where_another_has_one():
+    """Else a client that has locked on to a resource would make the user write in clear in an encrypted conversation."""
+    world, alice, bob = pair()
+    tablet = second_client(world, bob)
+    alice.required = False
+    alice.say(WHO.bob_too, "to the tablet")
+    assert tablet.texts == ["to the tablet"]
+    assert alice.failed == []
+    deaf = JID.parse("bob@two.test/old")
+    alice.say(deaf, "to the old one")
+    world.wait(PATIENCE + 1)
+    assert [(one.how, one.condition) for one in alice.failed] == [("returned", "remote-server-timeout")]
+    without_bugs(alice, bob, tablet)
+
+
+def test_who_comes_anew_is_offered_it_anew():
+    world, alice, bob = pair(start=False)
+    alice.required = False
+    alice.say(WHO.bob.bare, "one")
+    alice.say(WHO.bob.bare, "two")
+    bob.stop()
+    world.run()
+    world.start(bob)
+    alice.say(WHO.bob.bare, "three")
+    assert [bool(one.offer) for one in alice.failed] == [True, False, True]
+
+
+def test_a_text_is_sent_again_only_if_it_is_fresh():
+    world, alice, bob = pair()
+    alice.say(WHO.bob, "old")
+    world.wait(PATIENCE + 1)
+    bob.kill()
+    world.start(bob)
+    effects = arrived(alice, "?OTR Error: what")
+    assert "?OTRv" in only(effects, e.Emit).payload.decode()
+    world.wait(1)
+    alice.command(WHO.bob, "start")
+    assert bob.texts == ["old"], "and not once more"
+    without_bugs(alice, bob)
+
+
 def test_a_session_of_version_2_ends_with_its_resource():
     world, alice, bob = pair(alice_settings={"versions": "2"})
     bob.kill()
@@ -278,8 +371,8 @@ def test_altered_messages_are_told_and_the_session_goes_on():
     alice.say(WHO.bob, "one")
     alice.say(WHO.bob, "two")
     alice.say(WHO.bob, "three")
-    assert bob.texts[-1] == "three"
-    assert len(bob.texts) + len(bob.unreadable) == 3
+    assert bob.texts == ["one", "[resent] two", "three"]
+    assert len(bob.unreadable) == 1
     without_bugs(alice, bob)
 
 
@@ -306,7 +399,7 @@ def test_what_is_for_another_resource_is_not_processed():
 
 def test_strangers_get_no_answer_but_the_user_hears_of_it():
     _, alice, _ = pair(start=False)
-    stranger = JID.parse("mallory@four.test/x")
+    stranger = MALLORY
     effects = arrived(alice, "?OTRv3?", peer=stranger)
     assert not [one for one in effects if isinstance(one, e.Emit)]
     only(effects, e.Tell)
@@ -348,7 +441,8 @@ def test_complaints_are_rare_and_never_answer_a_complaint():
     data = b"\0\2\3\0" + b"\0\0\0\1" * 2 + b"\0\0\0\1\2" + b"\1" * 8 + b"\0\0\0\1x" + bytes(20) + bytes(4)
     effects = [one for _ in range(50) for one in arrived(alice, forms.encoded_text(data))]
     assert len([one for one in effects if isinstance(one, e.Unreadable)]) == 50
-    assert len([one for one in effects if isinstance(one, e.Emit)]) == 1
+    said = [forms.form_of(element_text(one.payload)) for one in effects if isinstance(one, e.Emit)]
+    assert [type(one) for one in said] == [forms.ErrorText, forms.Query]
     assert [type(one) for one in arrived(alice, "?OTR Error: you")] == [e.Decline]
 
 

@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from e2eproxy.xmpp.jid import JID
 
 NAME: Final = "otr"
+EME: Final = "urn:xmpp:otr:0"
 IDENTITY: Final = "dsa"
 PATIENCE: Final = 60.0
 """Seconds until a handshake, or the rest of a message in parts, is given up."""
+ENCRYPTED: Final = element("encryption", {"xmlns": "urn:xmpp:eme:0", "namespace": EME})
+"""Says to clients without OTR what a body is (XEP-0380); not behind a query, which has a sentence for people."""
 EXPLANATION: Final = "I would like to write to you encrypted, with Off-the-Record messaging (OTR). Your program does not seem to know it."
 """What people read whose client has no OTR; machines look at the query in front of it only."""
 
@@ -37,6 +40,9 @@ class Account:
         self.book = Book()
         self.slots = Slots(context)
         self.here: set[JID] = set()
+        """The peers whose presence we see: who is not among them may have gone without our hearing of it."""
+        self.chosen: dict[tuple[JID, JID], JID] = {}
+        """To which of a contact's clients texts go, where the user was told."""
         self._party: Party | None = None
 
     # -- settings --
@@ -91,7 +97,11 @@ class Account:
 
     def emitted(self, own: JID, peer: JID, out: Iterable[messages.Message]) -> tuple[e.Effect, ...]:
         """Have *out* leave, as messages of the method's own."""
-        return tuple(e.Emit(to=peer, payload=one, own=own) for message in out for one in self.bodies(message))
+        return tuple(
+            e.Emit(to=peer, payload=one + ENCRYPTED, own=own)
+            for message in out
+            for one in self.bodies(message)
+        )
 
     def query(self, own: JID, peer: JID) -> e.Emit:
         """Ask *peer* for a session."""

@@ -17,6 +17,7 @@ from e2eproxy.methods.otr.forms import MOST_TEXT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from e2eproxy.methods.events import Ref
     from e2eproxy.xmpp.jid import JID
 
 MOST_STRANGERS: Final = 1000
@@ -32,6 +33,8 @@ class Entry:
     ``waiting``: the user's text waits for a session. ``failed``: a session was tried, and none came. ``asked``: how many
     offers came since ``asked_at``; ``complained_at``: when we last said that we could not read something. ``away``: its client has gone, and
     may come back elsewhere. ``spoken``: our user has written into the session since the peer last proved to have read.
+    ``checking``: it was asked whether the peer still has the session. ``last``: the user's last text, sent at ``last_at``, and
+    ``resend`` the one that goes into the next session once more.
     """
 
     now: talk.Conversation
@@ -42,6 +45,10 @@ class Entry:
     tagged: bool = False
     away: bool = False
     spoken: bool = False
+    checking: bool = False
+    last: Ref | None = None
+    last_at: float = 0.0
+    resend: Ref | None = None
     heard_at: float = 0.0
     sent_at: float = 0.0
     asked_at: float = 0.0

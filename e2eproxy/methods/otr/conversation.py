@@ -304,6 +304,11 @@ def ended(now: Conversation) -> Turn:
     return Turn(conversation=_without_session(now, State.PLAINTEXT), replies=replies)
 
 
+def lost(now: Conversation) -> Conversation:
+    """The peer does not have the session any more, or is not there: as if it had ended it."""
+    return _without_session(now, State.FINISHED)
+
+
 def _without_session(now: Conversation, state: State) -> Conversation:
     return evolve(now, state=state, session=None, identity=None, ssid=b"", peer_tag=0, comparison=smp.NOTHING)
 

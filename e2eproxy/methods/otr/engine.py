@@ -62,7 +62,9 @@ class OtrEngine:
     def _stream(self, event: events.Event) -> tuple[e.Effect, ...]:
         match event:
             case events.Starting(own=own):
-                return (*self.account.first_key(), *self.account.slots.take(own)[1])
+                # Another stream may have had the same address, and was put out by the server for this one.
+                over = self._over(own, told=False)
+                return (*self.account.first_key(), *over, *self.account.slots.take(own)[1])
             case events.Stopping(own=own):
                 return self._over(own, told=True)
             case events.Interrupted(own=own):
@@ -90,6 +92,8 @@ class OtrEngine:
     def _presence(self, event: events.PeerPresence) -> tuple[e.Effect, ...]:
         entry = self.account.book.find(event.own, event.peer)
         if event.available:
+            if event.peer not in self.account.here:
+                self._offer_again(event)
             self.account.here.add(event.peer)
             if entry:
                 entry.away = False
@@ -101,6 +105,12 @@ class OtrEngine:
             entry.away = True
             return self._too_many_away(event)
         return self._lost(event.own, event.peer)
+
+    def _offer_again(self, event: events.PeerPresence) -> None:
+        """The contact has come with another client, or anew: that one has not seen our offer in white space."""
+        for peer, one in self.account.book.of(event.own, event.peer.bare):
+            if peer in {event.peer, event.peer.bare}:
+                one.tagged = False
 
     def _too_many_away(self, event: events.PeerPresence) -> tuple[e.Effect, ...]:
         known = self.account.book.of(event.own, event.peer.bare)
@@ -127,6 +137,8 @@ class OtrEngine:
         waited = entry.waiting
         entry.now = evolve(entry.now, exchange=ake.NOTHING, exchange_tag=0)
         entry.waiting = False
+        if entry.checking:
+            return self._not_there(peer, entry)
         if entry.now.state is not talk.State.PLAINTEXT:
             return ()
         entry.failed = True
@@ -134,6 +146,20 @@ class OtrEngine:
         text = "No encrypted session could be made: the contact's client did not answer."
         told = (e.Tell(contact=peer.bare, text=text, tone=e.Tone.WARNING),) if waited else ()
         return (changed, *told, e.Retry(contact=peer.bare))
+
+    def _not_there(self, peer: JID, entry: Entry) -> tuple[e.Effect, ...]:
+        """Nobody answered who had been silent for long: what the user writes would be lost, or read by nobody."""
+        entry.checking = False
+        entry.now = talk.lost(entry.now)
+        text = (
+            "The contact has been silent, and did not answer when it was asked whether it still has the encrypted session."
+            " What you write is not sent until you start it again or end it."
+        )
+        return (
+            e.SessionChanged(peer=peer, state=e.State.FINISHED),
+            e.Tell(contact=peer.bare, text=text, tone=e.Tone.WARNING),
+            e.Retry(contact=peer.bare),
+        )
 
     # -- for the bench --
 

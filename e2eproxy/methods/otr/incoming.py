@@ -45,18 +45,22 @@ def inbound(account: Account, event: events.Inbound) -> tuple[e.Effect, ...]:
     if form is None:
         return (e.Decline(ref=event.ref, why="It is plain text."),)
     if event.way is not Way.LIVE or event.author is not None:
-        return _not_live(event, form)
+        return _not_ours(
+            event, form, "It is a copy of a conversation that another client had, or that is over."
+        )
+    if event.room:
+        return _not_ours(event, form, "In rooms OTR is not used: who is behind a nick may change.")
     if event.to.full and event.to != event.own:
-        return (e.Unreadable(ref=event.ref, why="It was encrypted for another client of yours."),)
+        return _not_ours(event, form, "It was encrypted for another client of yours.")
     return _ACTIONS[type(form)](account, event, form)
 
 
-def _not_live(event: events.Inbound, form: forms.Form) -> tuple[e.Effect, ...]:
+def _not_ours(event: events.Inbound, form: forms.Form, why: str) -> tuple[e.Effect, ...]:
+    """Nothing is answered, and no session is touched."""
     if isinstance(form, forms.Tagged):
         return (e.Decline(ref=event.ref, why="It is plain text.", body=form.text),)
     if isinstance(form, forms.ErrorText | forms.Query):
         return (e.Absorb(ref=event.ref, why="It is an old step of OTR, or one of another client."),)
-    why = "It is a copy of a conversation that another client had, or that is over."
     return (e.Unreadable(ref=event.ref, why=why),)
 
 
@@ -79,7 +83,7 @@ def _offered(
         text = "The contact's client offers OTR in a version that is not used here. No session was started."
         return () if quiet else (e.Tell(contact=event.peer.bare, text=text, tone=e.Tone.WARNING),)
     if not _known(account, event):
-        text = "Somebody whose presence you do not see offers OTR. Start a session yourself if you want one."
+        text = "Somebody who does not get your presence offers OTR. Start a session yourself if you want one."
         return (e.Tell(contact=event.peer.bare, text=text),)
     entry, kept = account.entry(event.own, event.peer)
     if _too_often(entry, account.context.clock()):
@@ -104,13 +108,16 @@ def _begun(event: events.Inbound, entry: Entry) -> tuple[e.Effect, ...]:
 
 
 def _known(account: Account, event: events.Inbound) -> bool:
-    """Whether the peer may know that we are here: its presence is seen, or our user began."""
+    """Whether the peer may know that we are here: it gets our presence, or our user began."""
     known = account.book.of(event.own, event.peer.bare)
-    return event.peer in account.here or any(not one.disposable or one.tagged for _, one in known)
+    return event.may_answer or any(not one.disposable or one.tagged for _, one in known)
 
 
 def _error(account: Account, event: events.Inbound, form: Any) -> tuple[e.Effect, ...]:  # noqa: ANN401 - a row
-    """The peer could not read us: its session is lost, so a new one is asked for. Nothing proves it, so ours stays."""
+    """The peer could not read us: its session is lost, so a new one is asked for. Nothing proves it, so ours stays.
+
+    What our user wrote last goes into the new session once more.
+    """
     shown = e.Decline(ref=event.ref, why="It is a complaint of the contact's OTR.", body=f"OTR: {form.text}")
     entry = account.book.find(event.own, event.peer)
     if entry is None or not entry.live:
@@ -119,6 +126,7 @@ def _error(account: Account, event: events.Inbound, form: Any) -> tuple[e.Effect
     if now - entry.complained_at < BETWEEN_COMPLAINTS:
         return (shown,)
     entry.complained_at = now
+    entry.resend = entry.last if now - entry.last_at <= PATIENCE else None
     return (shown, account.query(event.own, event.peer))
 
 
@@ -220,6 +228,9 @@ def _opened(account: Account, event: events.Inbound, entry: Entry, turn: talk.Tu
         if isinstance(one, talk.Unreadable):
             return (*_unreadable(account, event, entry, one), *out)
     entry.heard_at, entry.away = now, False
+    if entry.checking:  # whether it is still there was asked, and here it is
+        entry.checking = entry.waiting = False
+        out += (patience(event.own, event.peer, None), e.Retry(contact=event.peer.bare))
     if turn.replies:
         entry.sent_at = now
     elif entry.live and now - entry.sent_at >= PATIENCE:
@@ -255,7 +266,9 @@ def _unreadable(
     if now - entry.complained_at < BETWEEN_COMPLAINTS or not _known(account, event):
         return (shown,)
     entry.complained_at = now
-    return shown, e.Emit(to=event.peer, payload=body(_COMPLAINT), own=event.own)
+    complaint = e.Emit(to=event.peer, payload=body(_COMPLAINT), own=event.own)
+    # Without a session it is we who lost it, with an earlier daemon: so we ask for a new one.
+    return (shown, complaint) if entry.live else (shown, complaint, account.query(event.own, event.peer))
 
 
 _ACTIONS: Final[dict[type[forms.Form], Callable[[Account, events.Inbound, Any], tuple[e.Effect, ...]]]] = {

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from e2eproxy.methods.door import DOOR_VERSION, MethodError, Recognition
 from e2eproxy.methods.otr import attacks, forms, messages
-from e2eproxy.methods.otr.account import NAME
+from e2eproxy.methods.otr.account import EME, NAME
 from e2eproxy.methods.otr.engine import OtrEngine
-from e2eproxy.methods.otr.outgoing import BODY
+from e2eproxy.methods.otr.outgoing import BODY, RESENT
 from e2eproxy.methods.otr.steering import COMMANDS
 from e2eproxy.methods.traits import Carries, Claim, Claims, Scope, Traits, Wire
 
@@ -24,8 +24,9 @@ TRAITS: Final = Traits(
     carries=Carries.BODY,
     scope=Scope.PEER,
     kinds=frozenset({"chat"}),
-    wire=Wire(body_prefixes=(forms.PREFIX,), body_marks=(forms.TAG,), eme="urn:xmpp:otr:0"),
+    wire=Wire(body_prefixes=(forms.PREFIX,), body_marks=(forms.TAG,), eme=EME),
     survives_offline="Nothing: a session lives while both clients are online, and nothing can be written to one that is away.",
+    resent=RESENT,
     commands=COMMANDS,
     claims=Claims(
         authenticity=Claim(True, "DSA signatures in the handshake, SMP"),
@@ -57,7 +58,8 @@ class OtrMethod:
 
     def recognise(self, stanza: Stanza) -> Recognition:
         """One query, fragment or encoded message alone is complete; damaged ones, and offers in plain text, are marked."""
-        body = stanza.child(BODY) if stanza.kind == "message" else None
+        to_one = stanza.kind == "message" and stanza.type != "groupchat"
+        body = stanza.child(BODY) if to_one else None
         if body is None:
             return Recognition.NONE
         try:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from e2eproxy.methods import events
     from e2eproxy.methods.otr.account import Account
     from e2eproxy.methods.otr.book import Entry
+    from e2eproxy.methods.otr.identity import PublicKey
 
 
 def news(account: Account, event: events.Inbound, entry: Entry, turn: talk.Turn) -> tuple[e.Effect, ...]:
@@ -25,8 +26,8 @@ def news(account: Account, event: events.Inbound, entry: Entry, turn: talk.Turn)
 def _one(account: Account, event: events.Inbound, entry: Entry, what: talk.Happened) -> tuple[e.Effect, ...]:
     contact = event.peer.bare
     match what:
-        case talk.Secured():
-            return _secured(account, event, entry)
+        case talk.Secured(again=again):
+            return _secured(account, event, entry, again=again)
         case talk.Said(answers=True) if entry.spoken:
             # Only a text of the user counts: what the machines answer by themselves a stranger can ask for.
             entry.spoken = False
@@ -63,21 +64,42 @@ def _comparing(event: events.Inbound, what: talk.Happened) -> tuple[e.Effect, ..
             return ()
 
 
-def _secured(account: Account, event: events.Inbound, entry: Entry) -> tuple[e.Effect, ...]:
+def _secured(account: Account, event: events.Inbound, entry: Entry, *, again: bool) -> tuple[e.Effect, ...]:
     key = entry.now.identity
     assert key is not None  # noqa: S101 - of a live session
-    for _, other in account.book.of(event.own, event.peer.bare):
-        other.waiting = other.failed = False
+    over: tuple[e.Effect, ...] = ()
+    for peer, other in account.book.of(event.own, event.peer.bare):
+        if other.waiting and not other.exchanging and other.now.state is talk.State.PLAINTEXT:
+            over += (
+                e.SessionChanged(peer=peer, state=e.State.NONE),
+            )  # the contact was asked, and this client answered
+        other.waiting = other.failed = other.checking = False
     entry.heard_at = account.context.clock()
     entry.tagged = entry.away = entry.spoken = False
+    resend, entry.resend = entry.resend, None
+    repeat = () if resend is None else (e.Repeat(ref=resend),)
     return (
         e.Learn(contact=event.peer.bare, fingerprint=name_of(key), public=key.encoded()),
         patience(event.own, event.peer, None),
         patience(event.own, event.peer.bare, None),
+        *over,
         *_left_behind(account, event, entry),
         e.SessionChanged(peer=event.peer, state=e.State.ACTIVE, protection=account.protection(key)),
+        *repeat,
         e.Retry(contact=event.peer.bare),
+        *_told(event, entry, key, again=again),
     )
+
+
+def _told(event: events.Inbound, entry: Entry, key: PublicKey, *, again: bool) -> tuple[e.Effect, ...]:
+    """Say that a session was made; of one that takes the place of another with the same key there is nothing to say."""
+    if again or entry.now.session is None:
+        return ()
+    text = (
+        f"From now on what you write to {event.peer.resource or 'this contact'} is encrypted (OTR version"
+        f" {entry.now.session.version}), with the key {key.fingerprint}."
+    )
+    return (e.Tell(contact=event.peer.bare, text=text),)
 
 
 def _left_behind(account: Account, event: events.Inbound, entry: Entry) -> tuple[e.Effect, ...]:

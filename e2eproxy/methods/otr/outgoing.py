@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from e2eproxy.xmpp.jid import JID
 
 BODY: Final = qualified("jabber:client", "body")
+RESENT: Final = "[resent] "
+"""Before a text that is sent again, because the contact could not read it; libotr writes the same."""
+SILENT: Final = 600.0
+"""Seconds without a word of a peer whose presence is not seen, after which it is asked whether it is still there."""
 
 
 def outbound(account: Account, event: events.Outbound) -> tuple[e.Effect, ...]:
@@ -29,8 +33,10 @@ def outbound(account: Account, event: events.Outbound) -> tuple[e.Effect, ...]:
     if text is None or event.stanza.type == "groupchat":
         return (e.Decline(ref=event.ref, why="OTR protects the text of messages to one person only."),)
     peer, entry = _conversation(account, event)
+    if entry is not None and entry.live and _silent(account, peer, entry):
+        return _checked(account, event, peer, entry)
     if entry is not None and entry.live:
-        return _sealed(account, event, peer, entry, text.node.text)
+        return (*_sealed(account, event, peer, entry, text.node.text), *_one_of_several(account, event, peer))
     if entry is not None and entry.now.state is talk.State.FINISHED:
         why = "The contact ended the encrypted session. Start it again, or end it on your side, before you write."
         return (e.Return(ref=event.ref, condition="not-acceptable", why=why),)
@@ -59,22 +65,60 @@ def _sealed(
             "The contact's OTR key is not accepted. Compare its fingerprint, or accept it, before you write."
         )
         return (e.Return(ref=event.ref, condition="policy-violation", why=why),)
-    entry.now, message = talk.said(entry.now, text.encode())
-    entry.sent_at, entry.spoken = account.context.clock(), True
+    entry.now, message = talk.said(entry.now, ((RESENT if event.repeated else "") + text).encode())
+    entry.sent_at = entry.last_at = account.context.clock()
+    entry.spoken, entry.last = True, None if event.repeated else event.ref
     return tuple(
         e.Send(ref=event.ref, to=peer, payload=payload, keys=(key,), lasting=False)
         for payload in account.bodies(message)
     )
 
 
+def _silent(account: Account, peer: JID, entry: Entry) -> bool:
+    """Whether the peer may have gone without our hearing of it: its presence is not seen, and it has said nothing for long."""
+    return peer not in account.here and account.context.clock() - entry.heard_at >= SILENT
+
+
+def _checked(account: Account, event: events.Outbound, peer: JID, entry: Entry) -> tuple[e.Effect, ...]:
+    """Ask whether the peer still has the session, before a text of the user's goes into it."""
+    hold = e.Hold(
+        ref=event.ref,
+        why="The contact has been silent, and is asked whether it still has the encrypted session.",
+    )
+    if entry.checking:
+        return (hold,)
+    entry.checking = True
+    return account.query(event.own, peer), patience(event.own, peer), hold
+
+
+def _one_of_several(account: Account, event: events.Outbound, peer: JID) -> tuple[e.Effect, ...]:
+    """Say to which of a contact's clients a text went, where that is our choice and not the same as before."""
+    live = [
+        one for one, entry in account.book.of(event.own, event.peer.bare) if entry.live and not entry.away
+    ]
+    chosen = account.chosen.get((event.own, event.peer.bare))
+    if event.peer.full or len(live) < 2:
+        account.chosen.pop((event.own, event.peer.bare), None)
+        return ()
+    account.chosen[event.own, event.peer.bare] = peer
+    if chosen == peer:
+        return ()
+    text = f"You have encrypted sessions with {len(live)} clients of the contact; what you write goes to {peer.resource}, last heard from."
+    return (e.Tell(contact=peer.bare, text=text),)
+
+
 def _without_session(account: Account, event: events.Outbound, peer: JID) -> tuple[e.Effect, ...]:
     entry, kept = account.entry(event.own, peer)
+    # With another client of the contact there is a session: the user believes to write encrypted.
+    wanted = (
+        event.required or event.repeated or any(one.live for _, one in account.book.of(event.own, peer.bare))
+    )
     if entry.failed and event.again:
         entry.waiting = False
-        if event.required:
+        if wanted:
             why = "No encrypted session could be made: the contact's client did not answer OTR's offer."
             return (*kept, e.Return(ref=event.ref, condition="remote-server-timeout", why=why))
-    elif event.required or _under_way(account, event, entry):
+    elif wanted or _under_way(account, event, entry):
         return (*kept, *_held(account, event, peer, entry))
     offer = "" if entry.tagged or not account.versions else forms.tag_text(account.versions)
     entry.tagged = True

@@ -17,13 +17,13 @@ SETTINGS = """set jid = {jid}
 set password = {password}
 set server = 127.0.0.1
 set port = {port}
-set resource = mcabber
+set resource = {resource}
 {tls}
 set ssl_ca = {ca_file}
 set beep_on_message = 0
 set log_win_height = 12
 set statefile = {folder}/state
-"""
+{more}"""
 
 
 class Mcabber(Terminal):
@@ -31,12 +31,14 @@ class Mcabber(Terminal):
 
     client: ClassVar[str] = "mcabber"
 
-    def __init__(self, tmux: Tmux, account: Account, route: Route) -> None:
-        """Start it."""
+    def __init__(
+        self, tmux: Tmux, account: Account, route: Route, *, resource: str = "mcabber", more: str = ""
+    ) -> None:
+        """Start it; *more* are lines of its configuration."""
         self.account = account
-        home = tmux.directory / f"mcabber-{account.user}"
+        home = tmux.directory / f"{resource}-{account.user}"
         folder = home / ".mcabber"
-        folder.mkdir(parents=True, mode=0o700)
+        folder.mkdir(parents=True, mode=0o700, exist_ok=True)
         config = folder / "mcabberrc"
         config.touch(mode=0o600)
         text = SETTINGS.format(
@@ -46,6 +48,8 @@ class Mcabber(Terminal):
             tls=TLS_SETTINGS[route.client_tls],
             ca_file=route.certificates.ca_file,
             folder=folder,
+            resource=resource,
+            more=more,
         )
         config.write_text(text, encoding="utf-8")
         super().__init__(tmux, home.name, ["mcabber", "-f", str(config)], home=home)

@@ -1,0 +1,39 @@
+"""Sees to it that what waits does not wait for ever: one timer for the earliest deadline of a stream's lines (law 3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+    from e2eproxy.proxy.holding import Lines
+
+
+class Deadlines:
+    """Those of *lines*, whatever stands in them; *over* is called when one of them has passed."""
+
+    def __init__(self, clock: IReactorTime, lines: tuple[Lines[Any], ...], over: Callable[[], None]) -> None:
+        self._clock = clock
+        self._lines = lines
+        self._over = over
+        self._next: IDelayedCall | None = None
+
+    def look(self) -> None:
+        """Have a timer, if anything waits."""
+        if self._next is not None and self._next.active():
+            return
+        ends = [at for at in (lines.deadline() for lines in self._lines) if at is not None]
+        if ends:
+            self._next = self._clock.callLater(max(0.0, min(ends) - self._clock.seconds()), self._passed)
+
+    def _passed(self) -> None:
+        self._next = None
+        self._over()
+
+    def stop(self) -> None:
+        """Call nobody any more."""
+        if self._next is not None and self._next.active():
+            self._next.cancel()
