@@ -65,11 +65,12 @@ class Pipelines:
         registry = load(built_in=(*BUILT_IN, *built_in))
         for broken in registry.broken:
             _log.error("the plug-in {name} is left out: {why}", name=broken.name, why=broken.why)
+        in_thread = partial(deferToThreadPool, reactor, reactor.getThreadPool())
         self.control = Control(
             version=version(),
             wall=time.time,
             random=os.urandom,
-            in_thread=partial(deferToThreadPool, reactor, reactor.getThreadPool()),
+            in_thread=in_thread,
             clients=clients,
         )
         self.guards = Guards(
@@ -79,6 +80,7 @@ class Pipelines:
             tuple(registry.methods.values()),
             wall=time.time,
             random=os.urandom,
+            in_thread=in_thread,
             steering=self.control.steering,
             settings=settings.of_methods,
             proxy=JID("", settings.contact_name),

@@ -14,7 +14,7 @@ from e2eproxy.control.stored import Stored
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from e2eproxy.control.stored import InThread
+    from e2eproxy.proxy.computations import InThread
     from e2eproxy.proxy.guards import Guards
 
 

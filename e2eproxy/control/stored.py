@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from e2eproxy.control import answers as a
 from e2eproxy.errors import LocalError
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
 
+    from e2eproxy.proxy.computations import InThread
     from e2eproxy.proxy.guards import Guards
     from e2eproxy.trust.archive import Imported
     from e2eproxy.trust.archive_values import Content
@@ -25,13 +26,6 @@ if TYPE_CHECKING:
     from e2eproxy.xmpp.jid import JID
 
 T = TypeVar("T")
-
-
-class InThread(Protocol):
-    """Calls a slow function where it holds nobody up."""
-
-    def __call__(self, function: Callable[[], T]) -> Deferred[T]:
-        """Fires with what *function* returns."""
 
 
 class Stored:

@@ -134,6 +134,7 @@ class Home:
             [method],
             wall=clock.seconds,
             random=random,
+            in_thread=_now,
             steering=control.steering,
         )
         self._listener = ClientListener(clock, CableConnector(wires, server), make_pipeline=self._made)

@@ -56,7 +56,7 @@ class View(Protocol):
 class Context:
     """What an engine is made with.
 
-    ``clock``: seconds since 1970 (UTC). ``random``: n secret random bytes. ``settings``: the method's own, as text.
+    ``clock``: seconds since 1970 (UTC). ``random``: n secret random bytes, in any thread. ``settings``: the method's own, as text.
     """
 
     account: JID

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from attrs import field, frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from e2eproxy.methods.events import Ref
     from e2eproxy.trust.values import Fingerprint
@@ -204,6 +204,20 @@ class Consult:
 
 
 @frozen(kw_only=True)
+class Compute:
+    """Have ``work`` done in a thread: a long computation, such as making a key. It ends with ``Computed(name)``.
+
+    ``work`` is called once, with the randomness it may use (n secret bytes for a number n), and returns bytes. It has to be
+    pure: a function of a module, or a ``functools.partial`` of one with values, which neither reads nor changes the engine. While
+    one of that name is under way for an engine, no other is begun. A RemoteError it raises is told as the reason why;
+    anything else is a bug of the method, and no result.
+    """
+
+    name: str
+    work: Callable[[Callable[[int], bytes]], bytes] = field(repr=False)
+
+
+@frozen(kw_only=True)
 class Deliver:
     """Here is what was inside the inbound stanza ``ref``; several make several stanzas, none of them silent."""
 
@@ -332,6 +346,7 @@ Visible = (
     | Emit
     | Ask
     | Consult
+    | Compute
     | Deliver
     | Absorb
     | Unreadable

@@ -141,6 +141,18 @@ class Consulted:
 
 
 @frozen(kw_only=True)
+class Computed:
+    """What became of the computation ``name`` (``Compute``): its ``result``, which may be secret; or None, and ``why`` (a sentence).
+
+    It comes in any case, unless the engine was made anew meanwhile: a new one hears nothing of what an earlier one wanted.
+    """
+
+    name: str
+    result: bytes | None = field(repr=False)
+    why: str = ""
+
+
+@frozen(kw_only=True)
 class PeerPresence:
     """``peer`` (full) became available or unavailable, or we lost sight of it with our own stream (unavailable)."""
 
@@ -197,6 +209,7 @@ Event = (
     | Inbound
     | Answer
     | Consulted
+    | Computed
     | PeerPresence
     | PeerFeatures
     | Timer

@@ -18,6 +18,7 @@ from e2eproxy.methods.effects import (
     DURABLE,
     Absorb,
     Ask,
+    Compute,
     Decline,
     Deliver,
     Effect,
@@ -30,7 +31,7 @@ from e2eproxy.methods.effects import (
     Tone,
     Unreadable,
 )
-from e2eproxy.methods.events import Answer, Command, Consulted, Inbound, Outbound
+from e2eproxy.methods.events import Answer, Command, Computed, Consulted, Inbound, Outbound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -99,6 +100,28 @@ class Harness:
             return self._failed(event, "; ".join(faults), "")
         return effects
 
+    def compute(self, wanted: Compute) -> Computed | Bug:
+        """Do the work of *wanted*, in whatever thread this is called; never raises. ``computed`` takes what it returns."""
+        try:
+            result: object = wanted.work(self.context.random)
+        except RemoteError as error:
+            return Computed(name=wanted.name, result=None, why=str(error))
+        except Exception as error:  # noqa: BLE001 - as in handle
+            return self._computation_bug(f"its work raised {type(error).__name__}", where_of(error))
+        if not isinstance(result, bytes):
+            return self._computation_bug("its work returned no bytes", "")
+        return Computed(name=wanted.name, result=result)
+
+    def _computation_bug(self, what: str, where: str) -> Bug:
+        return Bug(method=self.name, event=Compute.__name__, what=what, where=where)
+
+    def computed(self, wanted: Compute, done: Computed | Bug) -> Computed:
+        """Return what the engine is told of *wanted*, which came to *done*; a bug is reported, so not in another thread."""
+        if isinstance(done, Computed):
+            return done
+        self._report(done)
+        return Computed(name=wanted.name, result=None, why=self._text("failed; this is a bug of the method"))
+
     def _failed(self, event: Event, what: str, where: str) -> tuple[Effect, ...]:
         self._report(Bug(method=self.name, event=type(event).__name__, what=what, where=where))
         self._make()
@@ -135,7 +158,7 @@ def refused(event: Event, why: str) -> tuple[Effect, ...]:
             return (Unreadable(ref=ref, why=why),)
         case Outbound(ref=ref):
             return (Return(ref=ref, condition="not-acceptable", why=why),)
-        case Answer() | Command() | Consulted():
+        case Answer() | Command() | Consulted() | Computed():
             return (Tell(contact=None, text=why, tone=Tone.WARNING),)
         case _:
             return ()

@@ -18,6 +18,7 @@ from e2eproxy.methods import events
 from e2eproxy.methods.door import Context
 from e2eproxy.methods.harness import Bug, Harness
 from e2eproxy.proxy.cabinet import TWICE_WITHIN, Cabinet, purge
+from e2eproxy.proxy.computations import Computations
 from e2eproxy.proxy.desk import Desk, Equipped
 from e2eproxy.proxy.guard import Guard
 from e2eproxy.proxy.history import Histories, Told
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from e2eproxy.methods.door import Method
+    from e2eproxy.proxy.computations import InThread
     from e2eproxy.proxy.lane import Lane
     from e2eproxy.proxy.notes import Note
     from e2eproxy.proxy.pipeline import Ways
@@ -64,9 +66,9 @@ class _Open:
 class Guards:
     """Makes the guards of all streams.
 
-    *methods* are those an account is equipped with; *wall* gives seconds since 1970, *random* secret bytes. *steering* makes
-    what takes the users' words to the proxy, which is the contact *proxy*. *settings* are the methods' own, by name; another one
-    holds from an account's next login on.
+    *methods* are those an account is equipped with; *wall* gives seconds since 1970, *random* secret bytes, in any thread.
+    *in_thread* calls a slow function elsewhere. *steering* makes what takes the users' words to the proxy, which is the contact
+    *proxy*. *settings* are the methods' own, by name; another one holds from an account's next login on.
     """
 
     _log = Logger()
@@ -80,6 +82,7 @@ class Guards:
         *,
         wall: Callable[[], float],
         random: Callable[[int], bytes],
+        in_thread: InThread,
         steering: Callable[[Guards], Steering],
         settings: Mapping[str, Mapping[str, str]] | None = None,
         proxy: JID = PROXY,
@@ -96,6 +99,7 @@ class Guards:
         self._open: dict[JID, _Open] = {}
         self._guards: dict[JID, Guard] = {}
         self._timers: dict[tuple[JID, str, str], IDelayedCall] = {}
+        self._computations = Computations(in_thread)
         self._purging: IDelayedCall | None = None
         self.histories = Histories()
         self.steering = steering(self)
@@ -286,11 +290,14 @@ class Guards:
             timer = self._timers.pop(key)
             if timer.active():
                 timer.cancel()
+        for lane in known.desk.lanes.values():
+            self._computations.forget(lane)
         if not known.why_not:
             known.desk.cabinet.close()
 
     def stop(self) -> None:
         """Let nothing happen later: the daemon ends."""
+        self._computations.stop()
         if self._purging is not None:
             self._purging.cancel()
             self._purging = None
@@ -321,6 +328,12 @@ class Guards:
         for effect in effects:
             if isinstance(effect, e.SetTimer):
                 self._set_timer(lane, effect)
+            elif isinstance(effect, e.Compute):
+                self._compute(lane, effect)
+            elif isinstance(effect, e.Retry):
+                # The engine is the account's, and what waits may be another stream's than the event.
+                for one in self.of(lane.harness.context.account):
+                    one.do(lane, event, effect)
             elif isinstance(effect, e.SessionChanged) and guard is None:
                 # Nobody is there to be told, but the pipeline must not believe in a session that has ended.
                 self._session_changed(lane, effect)
@@ -345,6 +358,11 @@ class Guards:
         known = self._open.get(lane.harness.context.account)
         if known is not None:
             known.desk.session(lane.name, change)
+
+    def _compute(self, lane: Lane, wanted: e.Compute) -> None:
+        known = self._open.get(lane.harness.context.account)
+        if known is not None and known.desk.lanes.get(lane.name) is lane:
+            self._computations.begin(lane, wanted)
 
     def _set_timer(self, lane: Lane, wanted: e.SetTimer) -> None:
         key = (lane.harness.context.account, lane.name, wanted.name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol
 
+from attrs import field, frozen
 from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
 
+    from e2eproxy.methods.door import Engine
     from e2eproxy.methods.effects import Durable, Effect
     from e2eproxy.methods.events import Event, TrustChanged
     from e2eproxy.methods.harness import Harness
@@ -53,6 +55,14 @@ class Apply(Protocol):
         """Do them: everything they depend on is durable."""
 
 
+@frozen
+class _Meant:
+    """An event for one engine, and no other that is made in its place."""
+
+    engine: Engine | None
+    event: Event = field(repr=False)
+
+
 class Lane:
     """The queue in front of one engine; *world* does what can be seen."""
 
@@ -62,7 +72,7 @@ class Lane:
         self.harness = harness
         self._keeper = keeper
         self._world = world
-        self._waiting: deque[Event] = deque()
+        self._waiting: deque[Event | _Meant] = deque()
         self._busy = False
 
     @property
@@ -79,6 +89,11 @@ class Lane:
         self._waiting.append(event)
         self._go_on()
 
+    def tell_engine(self, engine: Engine | None, event: Event) -> None:
+        """As ``tell``, if *engine* is still there when its turn comes; no flood, since it has asked for each of these."""
+        self._waiting.append(_Meant(engine, event))
+        self._go_on()
+
     def _go_on(self) -> None:
         while self._waiting and not self._busy:
             self._busy = True
@@ -90,8 +105,10 @@ class Lane:
     def _free(self, _: object) -> None:
         self._busy = False
 
-    def _take(self, event: Event) -> Deferred[None] | None:
+    def _take(self, event: Event | _Meant) -> Deferred[None] | None:
         """Have *event* handled; fires when all of it has been done, and the next may come."""
+        if isinstance(event, _Meant):
+            return self._take(event.event) if event.engine is self.harness.engine else None
         effects = self.harness.handle(event)
         durable = [one for one in effects if isinstance(one, DURABLE)]
         visible = [one for one in effects if not isinstance(one, DURABLE)]

@@ -82,6 +82,8 @@ class Device:
         # Nothing ever leaves in clear here, so the method is told that clear text is out of the question.
         self.required = True
         self.fuse: int | None = None
+        # Seconds that a computation takes.
+        self.computes_for = 0.0
         self.shown: list[Shown] = []
         self.unreadable: list[str] = []
         self.absorbed: list[str] = []
@@ -97,6 +99,7 @@ class Device:
     def _revive(self) -> None:
         self.errands = Errands(self.world.clock)
         self.harness = Harness(self.method, self.context, self.bugs.append)
+        self._computing: set[str] = set()
 
     # -- its life --
 
@@ -216,8 +219,10 @@ class Device:
             changes = self.store.commit(durable)
         else:
             changes = []
+        # A computation may end after the stream: nobody is there to see what comes of it.
+        seen = self.online or not isinstance(event, events.Computed)
         for one in wanted:
-            if not isinstance(one, e.DURABLE):
+            if seen and not isinstance(one, e.DURABLE):
                 self._burn()
                 self._do(one, event)
         for change in changes:
@@ -265,6 +270,8 @@ class Device:
                 why = f"There is no {backend} here."
                 gone = events.Consulted(token=token, outcome=Outcome.ERROR, why=why)
                 self.world.soon(lambda: self.world.guard(self, gone))
+            case e.Compute():
+                self._compute(effect)
             case e.Tell():
                 self.notices.append(effect)
             case e.SessionChanged(peer=peer):
@@ -273,6 +280,25 @@ class Device:
                 self.proved.append(contact)
             case _:
                 raise AssertionError(f"there is no place for {type(effect).__name__} here")
+
+    def _compute(self, wanted: e.Compute) -> None:
+        """Have its end come later, but not to another engine. It outlives the stream, as the account does."""
+        if wanted.name in self._computing:
+            return
+        harness, engine, computing = self.harness, self.harness.engine, self._computing
+        computing.add(wanted.name)
+        done = harness.compute(wanted)
+
+        def end() -> None:
+            computing.discard(wanted.name)
+            event = harness.computed(wanted, done)
+            if self.harness is harness and harness.engine is engine:
+                self.world.guard(self, event)
+
+        if self.computes_for > 0:
+            self.world.clock.call_later(self.computes_for, end)
+        else:
+            self.world.soon(end)
 
     def _again(self, event: events.Outbound | events.Inbound) -> None:
         way: Literal["in", "out"] = "out" if isinstance(event, events.Outbound) else "in"

@@ -11,7 +11,7 @@ import random
 import weakref
 from types import SimpleNamespace
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 from zope.interface import implementer
@@ -84,6 +84,25 @@ class Pool:
             function()
         else:
             self.waiting.append(function)
+
+
+class Thread:
+    """Does what it is given at once; or, if told so, when a test says so."""
+
+    def __init__(self):
+        self.waiting = None
+
+    def __call__(self, function):
+        if self.waiting is None:
+            return maybeDeferred(function)
+        done = Deferred()
+        self.waiting.append((function, done))
+        return done
+
+    def end(self):
+        """What was begun first ends."""
+        function, done = self.waiting.pop(0)
+        maybeDeferred(function).chainDeferred(done)
 
 
 class Disk:
@@ -163,6 +182,7 @@ class Side:
         self.bugs = []
         self.disk = Disk()
         self.pool = Pool()
+        self.thread = Thread()
         self.generation = 0
         self.shown = []
         self.seen = []
@@ -188,6 +208,7 @@ class Side:
             self.methods,
             wall=self.world.clock.seconds,
             random=random.Random(f"{self.jid} {self.generation}").randbytes,
+            in_thread=self.thread,
             steering=self.control.steering,
             proxy=self.world.proxy,
         )

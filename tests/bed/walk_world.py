@@ -10,7 +10,7 @@ import random
 import weakref
 from types import SimpleNamespace
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 
 from bed.memory_session import DOMAIN, MemoryTransport, MemoryUpstream
@@ -71,6 +71,7 @@ class Side:
             [method],
             wall=world.clock.seconds,
             random=random.Random(name).randbytes,
+            in_thread=maybeDeferred,
             steering=steering(world.clock),
         )
         connector = SimpleNamespace(connect=self._connect)

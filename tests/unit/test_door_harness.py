@@ -37,6 +37,7 @@ OTHERS = (
     events.Timer(name="t"),
     events.Command(own=WHO.alice, peer=WHO.bob, verb="end"),
     events.Consulted(token="t", outcome=Outcome.ERROR),
+    events.Computed(name="t", result=None),
     events.Interrupted(own=WHO.alice),
 )
 SEND = e.Send(ref=REF, to=WHO.bob.bare, payload=b"<x xmlns='urn:x'/>", keys=(KEY,))
@@ -241,7 +242,8 @@ def test_a_remote_error_is_no_bug_and_keeps_the_engine(error):
     assert outcome(error, OTHERS[2])[0] == (e.Tell(contact=None, text="Damaged.", tone=e.Tone.WARNING),)
     assert outcome(error, OTHERS[6])[0] == (e.Tell(contact=None, text="Damaged.", tone=e.Tone.WARNING),)
     assert outcome(error, OTHERS[7])[0] == (e.Tell(contact=None, text="Damaged.", tone=e.Tone.WARNING),)
-    for quiet in (0, 1, 3, 4, 5, 8):
+    assert outcome(error, OTHERS[8])[0] == (e.Tell(contact=None, text="Damaged.", tone=e.Tone.WARNING),)
+    for quiet in (0, 1, 3, 4, 5, 9):
         assert outcome(error, OTHERS[quiet])[0] == ()
 
 

@@ -52,6 +52,7 @@ LEFT_OUT = {
     },
     "events.Answer": {"stanza": None, "condition": ""},
     "events.Consulted": {"result": {}, "why": ""},
+    "events.Computed": {"why": ""},
     "events.PeerFeatures": {"known": True},
     "events.Command": {"arguments": ()},
     "traits.Claim": {"how": ""},

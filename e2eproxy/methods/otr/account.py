@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from e2eproxy.methods import effects as e
-from e2eproxy.methods.door import MethodError
 from e2eproxy.methods.otr import forms, fragments, messages
 from e2eproxy.methods.otr.book import Book
-from e2eproxy.methods.otr.identity import Party, PrivateKey, PublicKey, new_key
+from e2eproxy.methods.otr.own_key import OwnKey, name_of
 from e2eproxy.methods.otr.slots import Slots
-from e2eproxy.trust.values import Fingerprint
 from e2eproxy.xmpp.stanza import element, escape_text
 
 if TYPE_CHECKING:
@@ -18,11 +16,10 @@ if TYPE_CHECKING:
 
     from e2eproxy.methods.door import Context
     from e2eproxy.methods.otr.book import Entry
+    from e2eproxy.methods.otr.identity import Party, PublicKey
     from e2eproxy.xmpp.jid import JID
 
-NAME: Final = "otr"
 EME: Final = "urn:xmpp:otr:0"
-IDENTITY: Final = "dsa"
 PATIENCE: Final = 60.0
 """Seconds until a handshake, or the rest of a message in parts, is given up."""
 ENCRYPTED: Final = element("encryption", {"xmlns": "urn:xmpp:eme:0", "namespace": EME})
@@ -43,7 +40,7 @@ class Account:
         """The peers whose presence we see: who is not among them may have gone without our hearing of it."""
         self.chosen: dict[tuple[JID, JID], JID] = {}
         """To which of a contact's clients texts go, where the user was told."""
-        self._party: Party | None = None
+        self.key = OwnKey(context)
 
     # -- settings --
 
@@ -63,23 +60,7 @@ class Account:
 
     def party(self) -> Party:
         """Our key, and randomness; raises MethodError while there is no key."""
-        if self._party is None:
-            kept = self.context.view.identity(IDENTITY)
-            if kept is None:
-                raise MethodError("There is no OTR key of our own yet.")
-            self._party = Party(identity=PrivateKey.decoded(kept.secret), random=self.context.random)
-        return self._party
-
-    def first_key(self) -> tuple[e.Effect, ...]:
-        """A key of our own, if there is none yet."""
-        if self.context.view.identity(IDENTITY) is not None:
-            return ()
-        made = new_key(self.context.random)
-        public = made.public.encoded()
-        return (
-            e.PersistIdentity(name=IDENTITY, public=public, secret=made.encoded()),
-            e.Learn(contact=self.context.account, fingerprint=name_of(made.public), public=public),
-        )
+        return self.key.party()
 
     def entry(self, own: JID, peer: JID) -> tuple[Entry, tuple[e.Effect, ...]]:
         """(The conversation with *peer*, what has to be kept for it)."""
@@ -117,11 +98,13 @@ def body(text: str) -> bytes:
     return element("body", {"xmlns": "jabber:client"}, escape_text(text).encode())
 
 
-def name_of(key: PublicKey) -> Fingerprint:
-    """The fingerprint of *key*."""
-    return Fingerprint(NAME, key.fingerprint)
-
-
 def patience(own: JID, peer: JID, seconds: float | None = PATIENCE) -> e.SetTimer:
     """Give a handshake up after a time; None: it is over."""
     return e.SetTimer(name=f"handshake {own} {peer}", seconds=seconds)
+
+
+def begun(own: JID, peer: JID, entry: Entry) -> tuple[e.Effect, ...]:
+    """What is to be done beside a handshake's first step."""
+    if entry.live:
+        return ()
+    return patience(own, peer), e.SessionChanged(peer=peer, state=e.State.NEGOTIATING)

@@ -32,7 +32,8 @@ class Entry:
 
     ``waiting``: the user's text waits for a session. ``failed``: a session was tried, and none came. ``asked``: how many
     offers came since ``asked_at``; ``complained_at``: when we last said that we could not read something. ``away``: its client has gone, and
-    may come back elsewhere. ``spoken``: our user has written into the session since the peer last proved to have read.
+    may come back elsewhere. ``offered``: the version in which a
+    session with us waits for our first key, or 0. ``spoken``: our user has written into the session since the peer last proved to have read.
     ``checking``: it was asked whether the peer still has the session. ``last``: the user's last text, sent at ``last_at``, and
     ``resend`` the one that goes into the next session once more.
     """
@@ -44,6 +45,7 @@ class Entry:
     failed: bool = False
     tagged: bool = False
     away: bool = False
+    offered: int = 0
     spoken: bool = False
     checking: bool = False
     last: Ref | None = None

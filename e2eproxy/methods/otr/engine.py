@@ -15,9 +15,10 @@ from e2eproxy.methods import events
 from e2eproxy.methods.door import Secrets, Stolen
 from e2eproxy.methods.otr import ake, fragments
 from e2eproxy.methods.otr import conversation as talk
-from e2eproxy.methods.otr.account import IDENTITY, Account
-from e2eproxy.methods.otr.incoming import inbound
+from e2eproxy.methods.otr.account import Account
+from e2eproxy.methods.otr.incoming import answer_offers, inbound
 from e2eproxy.methods.otr.outgoing import outbound
+from e2eproxy.methods.otr.own_key import IDENTITY
 from e2eproxy.methods.otr.steering import command
 
 if TYPE_CHECKING:
@@ -55,20 +56,22 @@ class OtrEngine:
             case events.PeerPresence():
                 return self._presence(event)
             case _:
-                return self._stream(event)
+                return self._other(event)
 
-    # -- streams --
+    # -- streams, and our key --
 
-    def _stream(self, event: events.Event) -> tuple[e.Effect, ...]:
+    def _other(self, event: events.Event) -> tuple[e.Effect, ...]:
         match event:
             case events.Starting(own=own):
                 # Another stream may have had the same address, and was put out by the server for this one.
                 over = self._over(own, told=False)
-                return (*self.account.first_key(), *over, *self.account.slots.take(own)[1])
+                return (*self.account.key.wanted(), *over, *self.account.slots.take(own)[1])
             case events.Stopping(own=own):
                 return self._over(own, told=True)
             case events.Interrupted(own=own):
                 return self._over(own, told=False)
+            case events.Computed():
+                return (*self.account.key.came(event), *answer_offers(self.account))
             case events.TrustChanged(contact=contact):
                 return (e.Retry(contact=contact),)
             case _:

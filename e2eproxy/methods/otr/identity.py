@@ -171,5 +171,5 @@ def _new_prime(bits: int, divisor: int, random: Callable[[int], bytes]) -> int:
     while True:
         number = number_of(random(bits // 8)) | 1 << (bits - 1)
         number -= number % divisor - 1
-        if number.bit_length() == bits and is_prime(number):
+        if number.bit_length() == bits and is_prime(number, random):
             return number

@@ -13,7 +13,7 @@ from e2eproxy.methods.door import MethodError
 from e2eproxy.methods.events import Way
 from e2eproxy.methods.otr import conversation as talk
 from e2eproxy.methods.otr import forms, fragments, messages
-from e2eproxy.methods.otr.account import PATIENCE, body, patience
+from e2eproxy.methods.otr.account import PATIENCE, begun, body, patience
 from e2eproxy.methods.otr.news import news
 from e2eproxy.methods.otr.outgoing import BODY
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 OFFERS: Final = 5
 """So many offers of one peer are answered in ``OFFERS_SECONDS`` seconds: one is lost or renewed, a thousand are an attack."""
 OFFERS_SECONDS: Final = 10.0
+MOST_OFFERS: Final = 50
+"""So many offers wait for our first key."""
 BETWEEN_COMPLAINTS: Final = 60.0
 """Seconds between two complaints to one peer that a message could not be opened, and between two new starts after its own."""
 _COMPLAINT: Final = (
@@ -52,7 +54,15 @@ def inbound(account: Account, event: events.Inbound) -> tuple[e.Effect, ...]:
         return _not_ours(event, form, "In rooms OTR is not used: who is behind a nick may change.")
     if event.to.full and event.to != event.own:
         return _not_ours(event, form, "It was encrypted for another client of yours.")
-    return _ACTIONS[type(form)](account, event, form)
+    return _for_a_key(account, event, form) or _ACTIONS[type(form)](account, event, form)
+
+
+def _for_a_key(account: Account, event: events.Inbound, form: forms.Form) -> tuple[e.Effect, ...]:
+    """Let what is a step of a handshake, or may be, wait for our first key."""
+    needs = isinstance(form, forms.Encoded | forms.Fragment)
+    if needs and not account.key.there and _known(account, event) and account.key.waits(event.peer.bare):
+        return (e.Hold(ref=event.ref, why="A first OTR key is made for your account."), *account.key.wanted())
+    return ()
 
 
 def _not_ours(event: events.Inbound, form: forms.Form, why: str) -> tuple[e.Effect, ...]:
@@ -88,9 +98,27 @@ def _offered(
     entry, kept = account.entry(event.own, event.peer)
     if _too_often(entry, account.context.clock()):
         return kept
-    turn = talk.offered(entry.now, max(common), account.party())
+    if account.key.expected:
+        waiting = sum(one.offered > 0 for _, _, one in account.book.all())
+        entry.offered = max(common) if waiting < MOST_OFFERS else entry.offered
+        return (*kept, *account.key.wanted())
+    return (*kept, *_answered(account, event.own, event.peer, entry, max(common)))
+
+
+def _answered(account: Account, own: JID, peer: JID, entry: Entry, version: int) -> tuple[e.Effect, ...]:
+    turn = talk.offered(entry.now, version, account.party())
     entry.now = turn.conversation
-    return (*kept, *account.emitted(event.own, event.peer, turn.replies), *_begun(event, entry))
+    return (*account.emitted(own, peer, turn.replies), *begun(own, peer, entry))
+
+
+def answer_offers(account: Account) -> tuple[e.Effect, ...]:
+    """Answer the offers that waited for our first key, or forget them if it could not be made."""
+    effects: tuple[e.Effect, ...] = ()
+    for own, peer, entry in account.book.all():
+        version, entry.offered = entry.offered, 0
+        if version and account.key.there:
+            effects += _answered(account, own, peer, entry, version)
+    return effects
 
 
 def _too_often(entry: Entry, now: float) -> bool:
@@ -98,13 +126,6 @@ def _too_often(entry: Entry, now: float) -> bool:
         entry.asked_at, entry.asked = now, 0
     entry.asked += 1
     return entry.asked > OFFERS
-
-
-def _begun(event: events.Inbound, entry: Entry) -> tuple[e.Effect, ...]:
-    if entry.live:
-        return ()
-    changed = e.SessionChanged(peer=event.peer, state=e.State.NEGOTIATING)
-    return patience(event.own, event.peer), changed
 
 
 def _known(account: Account, event: events.Inbound) -> bool:
@@ -170,12 +191,12 @@ def _encoded(account: Account, event: events.Inbound, form: Any) -> tuple[e.Effe
         # A step of a handshake holds no text, and anybody can send a bad one.
         return (*kept, e.Absorb(ref=event.ref, why=str(error)))
     entry.now = turn.conversation
-    begun = _begun(event, entry) if turn.replies and not turn.happened else ()
+    started = begun(event.own, event.peer, entry) if turn.replies and not turn.happened else ()
     return (
         *kept,
         e.Absorb(ref=event.ref, why="A step of a handshake."),
         *account.emitted(event.own, event.peer, turn.replies),
-        *begun,
+        *started,
         *news(account, event, entry, turn),
     )
 

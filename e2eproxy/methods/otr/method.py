@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from e2eproxy.methods.door import DOOR_VERSION, MethodError, Recognition
 from e2eproxy.methods.otr import attacks, forms, messages
-from e2eproxy.methods.otr.account import EME, NAME
+from e2eproxy.methods.otr.account import EME
 from e2eproxy.methods.otr.engine import OtrEngine
 from e2eproxy.methods.otr.outgoing import BODY, RESENT
+from e2eproxy.methods.otr.own_key import NAME
 from e2eproxy.methods.otr.steering import COMMANDS
 from e2eproxy.methods.traits import Carries, Claim, Claims, Scope, Traits, Wire
 

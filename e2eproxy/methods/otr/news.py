@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from e2eproxy.methods import effects as e
 from e2eproxy.methods.otr import conversation as talk
-from e2eproxy.methods.otr.account import name_of, patience
+from e2eproxy.methods.otr.account import patience
+from e2eproxy.methods.otr.own_key import name_of
 
 if TYPE_CHECKING:
     from e2eproxy.methods import events

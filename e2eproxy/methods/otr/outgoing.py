@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 from e2eproxy.methods import effects as e
 from e2eproxy.methods.otr import conversation as talk
 from e2eproxy.methods.otr import forms
-from e2eproxy.methods.otr.account import name_of, patience
+from e2eproxy.methods.otr.account import patience
+from e2eproxy.methods.otr.own_key import name_of
 from e2eproxy.xmpp.stanza import qualified
 
 if TYPE_CHECKING:
@@ -108,7 +109,10 @@ def _one_of_several(account: Account, event: events.Outbound, peer: JID) -> tupl
 
 
 def _without_session(account: Account, event: events.Outbound, peer: JID) -> tuple[e.Effect, ...]:
+    if not account.key.there and not account.key.expected:
+        return (_keyless(event),)
     entry, kept = account.entry(event.own, peer)
+    kept = (*kept, *account.key.wanted())
     # With another client of the contact there is a session: the user believes to write encrypted.
     wanted = (
         event.required or event.repeated or any(one.live for _, one in account.book.of(event.own, peer.bare))
@@ -124,6 +128,13 @@ def _without_session(account: Account, event: events.Outbound, peer: JID) -> tup
     entry.tagged = True
     why = "There is no OTR session with the contact."
     return (*kept, e.Decline(ref=event.ref, why=why, offer=offer))
+
+
+def _keyless(event: events.Outbound) -> e.Effect:
+    why = "There is no OTR key of your own, and none could be made just now."
+    if event.required:
+        return e.Return(ref=event.ref, condition="internal-server-error", why=why)
+    return e.Decline(ref=event.ref, why=why)
 
 
 def _under_way(account: Account, event: events.Outbound, entry: Entry) -> bool:

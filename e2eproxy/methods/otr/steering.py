@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from e2eproxy.methods import effects as e
 from e2eproxy.methods.door import MethodError
 from e2eproxy.methods.otr import conversation as talk
-from e2eproxy.methods.otr.account import name_of, patience
+from e2eproxy.methods.otr.account import patience
+from e2eproxy.methods.otr.own_key import name_of
 
 if TYPE_CHECKING:
     from e2eproxy.methods import events
@@ -71,7 +72,10 @@ def _session(account: Account, event: events.Command) -> tuple[JID, Entry]:
 
 
 def _start(account: Account, event: events.Command) -> tuple[e.Effect, ...]:
+    if not account.key.there and not account.key.expected:
+        raise MethodError("There is no OTR key of your own, and none could be made just now.")
     entry, kept = account.entry(event.own, event.peer)
+    kept = (*kept, *account.key.wanted())
     tell = e.Tell(contact=event.peer.bare, text="The contact was asked for an encrypted session.")
     asked = account.query(event.own, event.peer)
     if entry.now.state is talk.State.ENCRYPTED:
