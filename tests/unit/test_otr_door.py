@@ -526,3 +526,23 @@ def test_it_is_what_it_claims():
     report = evaluate(OtrMethod())
     assert report.bugs == ()
     assert report.disagreements == ()
+
+
+def test_a_handshake_that_came_to_nothing_does_not_keep_the_next_session_waiting():
+    _, alice, bob = pair()
+    alice.say(WHO.bob, "one")
+    only(arrived(alice, "?OTRv3?"), e.Emit)  # its answer is lost
+    alice.command(WHO.bob, "end")
+    alice.say(WHO.bob, "two")
+    assert bob.texts == ["one", "two"]
+    without_bugs(alice, bob)
+
+
+def test_a_renewal_that_is_not_answered_is_given_up_and_the_session_stays():
+    _, alice, bob = pair()
+    timer = only(arrived(alice, "?OTRv3?"), e.SetTimer)
+    assert timer.seconds == PATIENCE
+    assert alice.harness.handle(events.Timer(name=timer.name)) == ()
+    assert not any(one.exchanging for _, _, one in alice.harness.engine.account.book.all())
+    alice.say(WHO.bob, "one")
+    assert bob.texts == ["one"]

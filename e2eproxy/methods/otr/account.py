@@ -105,6 +105,6 @@ def patience(own: JID, peer: JID, seconds: float | None = PATIENCE) -> e.SetTime
 
 def begun(own: JID, peer: JID, entry: Entry) -> tuple[e.Effect, ...]:
     """What is to be done beside a handshake's first step."""
-    if entry.live:
-        return ()
+    if entry.live:  # a renewal
+        return (patience(own, peer),)
     return patience(own, peer), e.SessionChanged(peer=peer, state=e.State.NEGOTIATING)

@@ -296,11 +296,12 @@ def _seal(now: Conversation, plain: bytes, flags: int) -> tuple[Conversation, m.
 
 
 def ended(now: Conversation) -> Turn:
-    """Our user ends it: the peer is told, and all keys are forgotten."""
+    """Our user ends it: the peer is told, all keys are forgotten, and a handshake under way is given up."""
     replies: tuple[m.Message, ...] = ()
     if now.session is not None:
         now, message = sealed(now, (records.Record(records.DISCONNECTED),))
         replies = (message,)
+    now = evolve(now, exchange=ake.NOTHING, exchange_tag=0)
     return Turn(conversation=_without_session(now, State.PLAINTEXT), replies=replies)
 
 
