@@ -50,20 +50,25 @@ class Turncoat(Server):
     ) -> None:
         super().__init__(domain, users, random=random, seen=seen)
         self._changed = changed
-        self.changes = False
+        self._changes = False
         self._victim: Account | None = None
         self._deceived: Account | None = None
         self._false: Account | None = None
 
     # -- changing what is carried ------------------------------------------------------------------------------------
 
+    def change_next(self) -> None:
+        """Change the next message that can be changed."""
+        self._changes = True
+
     def deliver(self, stanza: Stanza, stream: Stream) -> None:
         """Bring *stanza* to *stream*, with a bit of its longest part changed if that is what is being done."""
         before = Stanza.parse(stanza.standalone())
-        raw = flipped(before.raw) if self.changes and stanza.kind == "message" else None
+        raw = flipped(before.raw) if self._changes and stanza.kind == "message" else None
         if raw is None:
             super().deliver(stanza, stream)
             return
+        self._changes = False
         after = Stanza.parse(raw)
         self._changed(before, after)
         super().deliver(after, stream)

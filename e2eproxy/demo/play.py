@@ -12,6 +12,7 @@ from e2eproxy.demo.scenes import Place, Scene
 from e2eproxy.demo.stage import JULIET, Stage
 from e2eproxy.proxy.notices import PROXY
 from e2eproxy.testing.canary import Canary
+from e2eproxy.trust.values import Decision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 NIGHT: Final = 8 * 3600.0
 #: Letters of a fingerprint that are typed once it was compared as a whole; the proxy takes them if they mean one key.
 _COMPARED: Final = 16
+#: What Romeo asks who says to be Juliet, what they both know, and what somebody guesses who does not.
+_QUESTION: Final = "Where did you first see me?"
+_ANSWER: Final = "at the feast of my father"
+_GUESS: Final = "in the market place"
 #: What the proxy says in the place of a message that it could not open, in any method's name.
 _NOT_OPENED: Final = "could not be opened"
 
@@ -34,13 +39,16 @@ class Play:
         self._name = f"{method.traits.title} ({method.traits.name})"
         self._note = note
         self._verbs = {verb for verb, _ in method.traits.commands}
+        self._asks = {"verify", "answer"} <= self._verbs
         self._stage = Stage(method, folder, random)
         self.faults: list[str] = []
         self._script: tuple[tuple[str, Callable[[], None]], ...] = (
             ("Two people who have never met, each with an old client behind e2eproxy", self._meet),
             ("Juliet answers", self._answer),
             ("Whose key is it? Both ask their own proxy", self._ask_for_keys),
-            ("They compare, and Romeo tells his proxy", self._verify),
+            ("They compare, and Romeo tells his proxy", self._verify)
+            if not self._asks
+            else ("Romeo asks what only Juliet can know", self._ask),
             ("The server changes what it carries", self._change),
             ("The next day the server has a Juliet of its own", self._substitute),
             ("What does the server know?", self._search),
@@ -99,11 +107,24 @@ class Play:
             self._stage.say(Place.ROMEO, f"/e2e verify fingerprint {key.fingerprint.text[:_COMPARED]}")
         self._stage.say(Place.ROMEO, "/e2e keys")
 
+    def _ask(self) -> None:
+        """Let the method compare what both know; nobody has to read digits aloud."""
+        self._stage.typed += [_QUESTION, _ANSWER]
+        self._stage.say(Place.ROMEO, f"/e2e verify question {_QUESTION} {_ANSWER}")
+        self._stage.say(Place.JULIET, f"/e2e verify answer {_ANSWER}")
+        self._stage.say(Place.ROMEO, "/e2e keys")
+        if not self._verified():
+            self.faults.append("the same secret on both sides did not verify Juliet's key")
+
+    def _verified(self) -> bool:
+        hers = {key.fingerprint for key in self._stage.juliet.keys(JULIET.bare)}
+        taken = [key for key in self._stage.romeo.keys(JULIET.bare) if key.decision is Decision.VERIFIED]
+        return bool(taken) and all(key.fingerprint in hers for key in taken)
+
     def _change(self) -> None:
         text = "That which we call a rose by any other word would smell as sweet"
-        self._stage.server.changes = True
+        self._stage.server.change_next()
         self._stage.say(Place.JULIET, text)
-        self._stage.server.changes = False
         shown = [one for one in self._stage.read(Place.ROMEO) if _NOT_OPENED not in one]
         if any(one != text for one in shown):
             self.faults.append("Romeo was shown a text that the server had changed")
@@ -126,6 +147,16 @@ class Play:
         self._stage.did(Place.SERVER, f"its Juliet has read: {told}")
         if stolen:
             self.faults.append("the impostor read what was meant for Juliet")
+        if self._asks:
+            self._guess()
+
+    def _guess(self) -> None:
+        """Let the impostor answer the question, too."""
+        self._stage.say(Place.ROMEO, f"/e2e verify question {_QUESTION} {_ANSWER}")
+        self._stage.did(Place.SERVER, f"its Juliet guesses: {_GUESS}")
+        self._stage.impostor_says(f"/e2e verify answer {_GUESS}")
+        if not self._verified():
+            self.faults.append("the impostor's key is taken for one that was verified")
 
     def _search(self) -> None:
         seen, typed = self._stage.seen, self._stage.typed

@@ -60,6 +60,7 @@ class Stage:
         self.romeo = self._home("romeo", ROMEO, lambda stanza: self._shown(Place.ROMEO, stanza))
         self.juliet = self._home("juliet", JULIET, lambda stanza: self._shown(Place.JULIET, stanza))
         self._homes = [self.romeo, self.juliet]
+        self._impostor: Home | None = None
 
     def _home(self, name: str, jid: JID, shown: Callable[[Stanza], None]) -> Home:
         return Home(
@@ -95,6 +96,14 @@ class Stage:
         home = self._home("impostor", IMPOSTOR, self._shown_to_impostor)
         self._homes.append(home)
         home.log_in()
+        self._impostor = home
+
+    def impostor_says(self, text: str) -> None:
+        """Have the impostor type *text* for Romeo, which nobody is shown."""
+        if self._impostor is None:
+            raise AssertionError("there is no impostor yet")
+        self._impostor.client.say(ROMEO.bare, text)
+        self.wires.run()
 
     @contextmanager
     def watched(self) -> Iterator[list[Line]]:

@@ -33,14 +33,18 @@ from e2eproxy.demo.picture import COLUMN, picture
 from e2eproxy.demo.play import Play
 from e2eproxy.demo.scenes import LEGEND, Kind, Line, Place, Scene, difference
 from e2eproxy.demo.wire import Wires
+from e2eproxy.methods.otr import smp
+from e2eproxy.methods.otr.method import OtrMethod
 from e2eproxy.methods.registry import Broken, Registry
 from e2eproxy.testing import ObjectMethod, SessionMethod
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PICTURE = CHECKOUT / "docs" / "demo.svg"
-METHODS = {"reference-session": SessionMethod, "reference-object": ObjectMethod}
+METHODS = {"otr": OtrMethod, "reference-session": SessionMethod, "reference-object": ObjectMethod}
+#: How their keys are shown.
+KEY = re.compile(r"(?:reference-\w+:[0-9a-f]{64}|otr:(?:[0-9A-F]{8} ){4}[0-9A-F]{8})")
 #: The reference under which the proxy keeps an original: chosen by chance each time.
-REFERENCE_TO_ORIGINAL = re.compile(r"/e2e show [0-9a-f]{12}")
+REFERENCE_TO_ORIGINAL = re.compile(r"\bshow [0-9a-f]{12}\b")
 PLAYED = {}
 
 
@@ -49,6 +53,7 @@ class Played:
 
     def __init__(self, method, folder):
         play = Play(method, "note", folder, os.urandom)
+        self.asks = "answer" in dict(method.traits.commands)
         self.scenes = list(play.scenes())
         self.faults = play.faults
         play.close()
@@ -61,7 +66,7 @@ class Played:
 
 @pytest.fixture(params=METHODS)
 def played(request, tmp_path_factory):
-    """A run with each reference method; each is played once."""
+    """A run with each method; each is played once."""
     if request.param not in PLAYED:
         PLAYED[request.param] = Played(METHODS[request.param](), tmp_path_factory.mktemp("demo"))
     return PLAYED[request.param]
@@ -84,6 +89,9 @@ def test_the_server_sees_stanzas_and_no_texts(played):
     assert all(line.place is Place.SERVER and line.raw.startswith((b"<message", b"<iq")) for line in saw)
     typed = played.texts(Place.ROMEO, Kind.TYPED) + played.texts(Place.JULIET, Kind.TYPED)
     assert len(typed) >= 7
+    said = [text.rpartition("? ")[2] for text in typed if text.startswith("/e2e verify question ")]
+    assert bool(said) is played.asks
+    assert not [text for text in said if any(text.encode() in line.raw for line in saw)]
     assert not [text for text in typed if any(text.encode() in line.raw for line in saw)]
 
 
@@ -95,14 +103,20 @@ def test_what_is_said_to_the_proxy_does_not_reach_the_server(played):
 def test_both_sides_show_the_same_key_and_its_state_becomes_verified(played):
     (romeos,) = played.texts(Place.ROMEO, Kind.NOTICE, scene=3)
     (juliets,) = played.texts(Place.JULIET, Kind.NOTICE, scene=3)
-    key = re.compile(r"reference-\w+:[0-9a-f]{64}")
-    assert key.findall(romeos) == key.findall(juliets)
-    assert len(key.findall(romeos)) == 1
+    assert KEY.findall(romeos) == KEY.findall(juliets)
+    assert len(KEY.findall(romeos)) == 1
     assert romeos.endswith(": is tofu, used yes")
-    answered, after = played.texts(Place.ROMEO, Kind.NOTICE, scene=4)
-    assert answered.endswith(" is verified now.")
-    assert ": is verified (" in after
-    assert key.findall(after) == key.findall(answered) == key.findall(romeos)
+    *answered, after = played.texts(Place.ROMEO, Kind.NOTICE, scene=4)
+    if played.asks:
+        assert answered[-1] == "The secrets are the same."
+        assert played.texts(Place.JULIET, Kind.NOTICE, scene=4)[-1].endswith(
+            "that you have the right answer."
+        )
+    else:
+        assert answered[-1].endswith(" is verified now.")
+        assert KEY.findall(answered[-1]) == KEY.findall(romeos)
+    assert f": is verified ({'smp' if played.asks else 'fingerprint'})" in after
+    assert KEY.findall(after) == KEY.findall(romeos)
 
 
 def test_a_changed_message_is_not_read(played):
@@ -110,7 +124,8 @@ def test_a_changed_message_is_not_read(played):
     (shown,) = played.texts(Place.ROMEO, Kind.READ, scene=5)
     assert "could not be opened" in shown
     assert typed not in shown
-    (saw,), (did,) = (
+    # OTR goes on with a new handshake, which the server lets pass.
+    (saw, *_), (did,) = (
         [line for line in played.scenes[4].at(Place.SERVER) if line.kind is kind]
         for kind in (Kind.SAW, Kind.DID)
     )
@@ -124,14 +139,22 @@ def test_another_key_is_refused_and_the_text_comes_back(played):
     assert typed in returned
     assert "policy-violation" in returned
     assert any("A NEW KEY" in one for one in played.texts(Place.ROMEO, Kind.NOTICE, scene=6))
-    assert played.texts(Place.SERVER, Kind.DID, scene=6)[-1] == "its Juliet has read: nothing of Romeo's"
+    did = played.texts(Place.SERVER, Kind.DID, scene=6)
+    assert "its Juliet has read: nothing of Romeo's" in did
+    assert did[-1].startswith("its Juliet guesses: ") is played.asks
+
+
+def test_a_guess_is_answered_with_an_alarm():
+    played = PLAYED["otr"]
+    assert played.texts(Place.ROMEO, Kind.NOTICE, scene=6)[-1].startswith("The secrets are not the same: ")
 
 
 def test_nothing_went_wrong_and_every_scene_names_the_method(played):
     assert played.faults == []
     assert [scene.number for scene in played.scenes] == list(range(1, played.scenes[0].of + 1))
     assert {scene.note for scene in played.scenes} == {"note"}
-    assert all("reference-" in scene.method for scene in played.scenes)
+    assert len({scene.method for scene in played.scenes}) == 1
+    assert any(f"({name})" in played.scenes[0].method for name in METHODS)
 
 
 # -- a method that does not hold -----------------------------------------------------------------------------------------
@@ -151,6 +174,17 @@ def test_a_method_that_does_not_hold_is_told(monkeypatch, tmp_path):
     assert "the impostor read what was meant for Juliet" in faults
     assert re.search(r"the server could read 'I take thee at thy word' \(.*in base64, raw", faults)
     assert played.texts(Place.SERVER, Kind.DID, scene=6)[-1] == "its Juliet has read: I take thee at thy word"
+
+
+def test_a_comparison_that_takes_every_answer_is_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(smp, "secret_of", lambda *_: 7)
+    assert Played(OtrMethod(), tmp_path).faults == ["the impostor's key is taken for one that was verified"]
+
+
+def test_a_comparison_that_takes_no_answer_is_told(monkeypatch, tmp_path):
+    numbers = iter(range(1, 100))
+    monkeypatch.setattr(smp, "secret_of", lambda *_: next(numbers))
+    assert "the same secret on both sides did not verify Juliet's key" in Played(OtrMethod(), tmp_path).faults
 
 
 class LateEngine(BoxEngine):
@@ -277,8 +311,8 @@ def texts_of(svg):
 
 def test_the_picture_is_what_the_command_draws(tmp_path):
     out, file = io.StringIO(), tmp_path / "demo.svg"
-    assert demo_command(Wanted(svg=file), registry=Registry(), out=out) == GOOD
-    old, new = (REFERENCE_TO_ORIGINAL.sub("/e2e show x", one.read_text("utf-8")) for one in (PICTURE, file))
+    assert demo_command(Wanted(svg=file), out=out) == GOOD
+    old, new = (REFERENCE_TO_ORIGINAL.sub("show x", one.read_text("utf-8")) for one in (PICTURE, file))
     assert new == old, "run: e2eproxy demo --svg docs/demo.svg"
     assert REFERENCE_TO_ORIGINAL.search(file.read_text("utf-8")), "there is one to be left out"
 
@@ -287,7 +321,7 @@ def test_the_picture_says_in_every_scene_what_it_was_made_with():
     texts = texts_of(PICTURE.read_text("utf-8"))
     scenes = [one for one in texts if re.match(r"\d/\d  ", one)]
     assert len(scenes) >= 5
-    assert sum(REFERENCE.split(":")[0] in one for one in texts) == len(scenes)
+    assert sum(one == "Method: OTR (otr)." for one in texts) == len(scenes)
 
 
 def test_the_picture_fits(played):
@@ -345,7 +379,7 @@ def run(*arguments):
 
 def test_on_a_pipe_it_is_plain_text_and_does_not_wait():
     began = time.monotonic()
-    done = run()
+    done = run("--method", "reference-session")
     assert time.monotonic() - began < 15
     assert (done.returncode, done.stderr) == (0, b"")
     text = done.stdout.decode("ascii")
@@ -353,6 +387,16 @@ def test_on_a_pipe_it_is_plain_text_and_does_not_wait():
     assert "\x1b" not in text
     assert text.count(REFERENCE[:40]) == len(re.findall(r"^== \d/\d", text, re.MULTILINE)) == 7
     assert text.index("Romeo's client:") < text.index("what the server saw:") < text.index("Juliet's client:")
+
+
+def test_without_a_name_it_is_played_with_otr():
+    began = time.monotonic()
+    done = run()
+    assert time.monotonic() - began < 15
+    assert (done.returncode, done.stderr) == (0, b"")
+    text = done.stdout.decode("ascii")
+    assert text.count("Method: OTR (otr).\n") == len(re.findall(r"^== \d/\d", text, re.MULTILINE)) == 7
+    assert REFERENCE[:40] not in text
 
 
 def test_the_daemon_loads_nothing_of_it():

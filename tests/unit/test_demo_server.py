@@ -337,9 +337,11 @@ def test_the_attacker_is_honest_until_told():
     romeo.say(say)
     assert juliet.stanzas("message")[-1].tree.children[0].text == text
     assert changed == []
-    world.server.changes = True
+    world.server.change_next()
     romeo.say(say)
     assert juliet.stanzas("message")[-1].tree.children[0].text != text
+    romeo.say(say)
+    assert juliet.stanzas("message")[-1].tree.children[0].text == text, "it was told to change one"
     ((before, after),) = changed
     assert text.encode() in before
     assert text.encode() not in after
