@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 RESULTS = CHECKOUT / "results" / "tests"
 ALLOWED_SECONDS = 20 * 60
+# Each process begins with a half of the tests, in their order, and takes over from the other one when it is done.
+SIDE_BY_SIDE = ("--numprocesses=2", "--dist=worksteal")
 PYTHON_CODE = ("e2eproxy", "twisted", "tests", "scripts")
 
 
@@ -27,7 +29,7 @@ class Group:
     """A test group: `commands` are run one after another, `seconds` is the most that each may take.
 
     A command is a list of arguments; its first one is a program of the environment. A pytest command counts its tests,
-    any other command counts as one test.
+    any other command counts as one test. Only a group without tests that are marked `alone` has one pytest command.
     """
 
     name: str
@@ -36,9 +38,13 @@ class Group:
     newest: bool = False  # run again on the newest Python
 
 
-def pytest_group(name: str, seconds: int, *, newest: bool = False) -> Group:
-    """The group of the tests in tests/`name`."""
-    return Group(name, seconds, (("pytest", f"tests/{name}"),), newest)
+def pytest_group(name: str, seconds: int, *, newest: bool = False, alone: bool = False) -> Group:
+    """The group of the tests in tests/`name`; `alone`: some are marked so, and are run when the others are done."""
+    folder = f"tests/{name}"
+    if not alone:
+        return Group(name, seconds, (("pytest", folder, *SIDE_BY_SIDE),), newest)
+    together = ("pytest", folder, "-m", "not alone", *SIDE_BY_SIDE)
+    return Group(name, seconds, (together, ("pytest", folder, "-m", "alone")), newest)
 
 
 GROUPS = (
@@ -51,7 +57,7 @@ GROUPS = (
             ("mypy",),
         ),
     ),
-    pytest_group("unit", 900, newest=True),
+    pytest_group("unit", 900, newest=True, alone=True),
     pytest_group("property", 600, newest=True),
     pytest_group("inprocess", 600, newest=True),
     pytest_group("faults", 900),
@@ -148,12 +154,13 @@ def run_group(group: Group, made: Environment, python: str, *, long: bool) -> Re
     result = Result(group.name, python)
     RESULTS.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    for command in group.commands:
-        report = RESULTS / f"{group.name}-{python}.xml" if command[0] == "pytest" else None
+    for number, command in enumerate(group.commands, 1):
+        name = f"{group.name}-{python}" + (f"-{number}" if number > 1 else "")
+        report = RESULTS / f"{name}.xml" if command[0] == "pytest" else None
         # As modules, and without the current directory on the path: what is tested is what was installed.
         line = [str(made.python), "-P", "-m", *command]
         if long and report is not None:
-            line[2:4] = ["-c", LONG_PYTEST]
+            line = [*line[:2], "-c", LONG_PYTEST, *(word for word in command[1:] if word not in SIDE_BY_SIDE)]
         if report is not None:
             report.unlink(missing_ok=True)
             line.append(f"--junitxml={report}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from bed.shared import SharedBed  # noqa: E402 - same
 from bed.terminal import Tmux  # noqa: E402 - same
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from bed.route import Route
 
@@ -55,8 +56,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "matrix(client): the outcome is a cell of the interop matrix, in client's row"
     )
+    config.addinivalue_line(
+        "markers",
+        "alone: measures time, or fails if it has to wait for a processor: nothing is run beside it",
+    )
+    # Tests that are dealt out by chance are dealt the same in all processes, or some would be in none.
+    os.environ.setdefault("E2EPROXY_SEED", str(random.SystemRandom().randrange(2**32)))
     config.stash[MATRIX] = Matrix(through=config.getoption("--through"))
     config.stash[RECORDINGS] = Recordings()
+    config.pluginmanager.register(Collector(config.stash[MATRIX]))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -70,8 +78,19 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         params = item.callspec.params  # every test of the matrix is parametrised
         client = params.get("client") or marker.args[0]
         seconds = report.duration if report.passed else None
-        item.config.stash[MATRIX].record(params["server_kind"], params["upstream_tls"], client, seconds)
+        report.cell = [params["server_kind"], params["upstream_tls"], client, seconds]
     return report
+
+
+class Collector:
+    """Collects the cells where the reports of all processes come together."""
+
+    def __init__(self, matrix: Matrix) -> None:
+        self.matrix = matrix
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if cell := getattr(report, "cell", None):
+            self.matrix.record(*cell)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -84,6 +103,28 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.write_line(matrix.table())
     if config.getoption("--write-interop-matrix"):
         terminalreporter.write_line(matrix.write(MATRIX_FILE))
+
+
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[str], None]]:
+    """Say something to whoever runs the tests, also if they pass.
+
+    At once; by one process among several when its test ends, in one piece and on standard error, since the output of
+    the others would come between the lines, and its own standard output goes nowhere.
+    """
+    told: list[str] = []
+
+    def say(text: str) -> None:
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            told.append(text)
+            return
+        with capsys.disabled():
+            print(text, flush=True)
+
+    yield say
+    if told:
+        with capsys.disabled():
+            print("", *told, sep="\n", file=sys.stderr, flush=True)
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from e2eproxy.testing.fields import public_of
 from e2eproxy.testing.handshake import carried
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from bed.certificates import Certificates
     from bed.scripted_client import ScriptedClient
@@ -53,18 +53,17 @@ def stage(
         yield stage
 
 
-def told(capsys: pytest.CaptureFixture[str], what: str, fates: Iterable[Fate]) -> list[str]:
+def told(tell: Callable[[str], None], what: str, fates: Iterable[Fate]) -> list[str]:
     """Print each row as it comes; return all faults with their rows."""
     faults = []
-    with capsys.disabled():
-        print(f"\n{what}\n{Fate.HEAD}")
-        for fate in fates:
-            print(fate, flush=True)
-            faults += [f"{fate.kill}: {fault}" for fault in fate.faults]
+    tell(f"\n{what}\n{Fate.HEAD}")
+    for fate in fates:
+        tell(str(fate))
+        faults += [f"{fate.kill}: {fault}" for fault in fate.faults]
     return faults
 
 
-def test_killed_under_traffic(stage: Stage, seed: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_killed_under_traffic(stage: Stage, seed: int, tell: Callable[[str], None]) -> None:
     def fates() -> Iterator[Fate]:
         fate, play = stage.round(NEVER)
         yield fate
@@ -77,13 +76,13 @@ def test_killed_under_traffic(stage: Stage, seed: int, capsys: pytest.CaptureFix
             yield fate
 
     kills: list[bool] = []
-    assert told(capsys, f"killed under traffic, seed {seed}", fates()) == []
+    assert told(tell, f"killed under traffic, seed {seed}", fates()) == []
     # The number of commits differs a little from run to run, so the last ones are not always reached.
     assert sum(kills) > len(kills) * 2 / 3
 
 
 def test_killed_while_it_deals_with_what_was_left(
-    stage: Stage, seed: int, capsys: pytest.CaptureFixture[str]
+    stage: Stage, seed: int, tell: Callable[[str], None]
 ) -> None:
     chance = random.Random(seed)
     every = [f"{number}:{point}" for number in range(1, RECOVERY + 1) for point in POINTS]
@@ -93,7 +92,7 @@ def test_killed_while_it_deals_with_what_was_left(
             fate, _ = stage.round(f"{chance.randrange(12, 22)}:left", kill)
             yield fate
 
-    assert told(capsys, f"killed under traffic and again, seed {seed}", fates()) == []
+    assert told(tell, f"killed under traffic and again, seed {seed}", fates()) == []
 
 
 @pytest.mark.parametrize(
@@ -106,12 +105,12 @@ def test_killed_while_it_deals_with_what_was_left(
     ],
 )
 def test_a_store_that_forgets_is_found_out(
-    stage: Stage, capsys: pytest.CaptureFixture[str], kills: list[str], fault: str
+    stage: Stage, tell: Callable[[str], None], kills: list[str], fault: str
 ) -> None:
     """Two broken twins: what is said to be durable is not."""
     for kill in kills:
         fate, _ = stage.round(kill, patience=1)
-        if any(fault in one for one in told(capsys, "a broken twin", [fate])):
+        if any(fault in one for one in told(tell, "a broken twin", [fate])):
             return
     pytest.fail(f"no round showed that something {fault}")
 

@@ -30,7 +30,7 @@ from e2eproxy.testing.canary import Canary, _may_inflate
 from e2eproxy.xmpp.jid import JID
 from e2eproxy.xmpp.stanza import Stanza
 
-SEED = int(os.environ.get("E2EPROXY_SEED") or random.SystemRandom().randrange(2**32))
+SEED = int(os.environ["E2EPROXY_SEED"])  # which tests/conftest.py has set, if nobody else had
 #: Places that are tried in every group.
 ALWAYS = (
     "body",
@@ -259,9 +259,10 @@ def found_in(places, state):
     return seen
 
 
-def test_the_server_sees_what_is_listed_and_no_more():
+def test_the_server_sees_what_is_listed_and_no_more(tell):
+    tell(f"\nplaces that the server sees; leaks are looked for with E2EPROXY_SEED={SEED}")
     for kind, words, places in rows():
-        print(f"{kind}: {words}\n    " + "\n    ".join(places))
+        tell(f"{kind}: {words}\n    " + "\n    ".join(places))
     visible = [place for place in PLACES if place.visible]
     beyond = [place for place in PLACES if place.beyond]
     assert found_in(visible, "live") == lines(SEEN)

@@ -430,6 +430,40 @@ def test_groups_are_the_folders_of_tests() -> None:
     assert folders == {group.name for group in groups.GROUPS} - {"lint"}
 
 
+def test_what_runs_alone_is_run_and_nothing_twice() -> None:
+    """Exactly the groups with such tests have the second command; a second one without any would fail."""
+    for group in groups.GROUPS:
+        chosen = [command[2:] for command in group.commands if command[0] == "pytest"]
+        files = (CHECKOUT / "tests" / group.name).glob("test_*.py")
+        if any("mark.alone" in file.read_text("utf-8") for file in files):
+            assert chosen == [("-m", "not alone", *groups.SIDE_BY_SIDE), ("-m", "alone")]
+        else:
+            assert chosen in ([groups.SIDE_BY_SIDE], [])
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_each_command_of_a_group_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, long: bool
+) -> None:
+    folder = tmp_path / "tests" / "odd"
+    folder.mkdir(parents=True)
+    (folder / "test_two.py").write_text(
+        "import os, pytest\n"
+        "def test_beside(): assert bool(os.environ.get('PYTEST_XDIST_WORKER')) is not LONG\n"
+        "@pytest.mark.alone\ndef test_alone(): assert 'PYTEST_XDIST_WORKER' not in os.environ\n"
+        "@pytest.mark.alone\ndef test_bad(): assert False\n".replace("LONG", str(long)),
+        "ascii",
+    )
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = alone\n", "ascii")
+    monkeypatch.setattr(groups, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(groups, "CHECKOUT", tmp_path)
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    made = environment.Environment(Path(sys.executable), Path(sys.executable).parent, {})
+    result = groups.run_group(groups.pytest_group("odd", 60, alone=True), made, "3.0", long=long)
+    assert (result.passed, result.failed, result.notes) == (2, 1, [])
+    assert len(list((tmp_path / "results").glob("*.xml"))) == 2
+
+
 def test_long_runs_invent_more_examples(tmp_path: Path) -> None:
     text = """
         from hypothesis import given, strategies

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 STANZA_LIMIT = 1024 * 1024  # bytes; larger than anything that a test sends
+# Erlang's schedulers look for more work for a while before they sleep, which takes the processor from everybody else.
+NO_BUSY_WAITING = ("+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none")
 BACKLOG = 128  # the default of 5 drops bursts of connections, which then wait a second for their second SYN
 
 
@@ -40,7 +42,7 @@ class Ejabberd(Server):
             "ERL_LIBS": str(libraries),
         }
         mnesia = ["-mnesia", "dir", f'"{self.directory}/mnesia"']
-        return ["erl", "-noinput", "+K", "true", *mnesia, "-s", "ejabberd"], environment
+        return ["erl", "-noinput", "+K", "true", *NO_BUSY_WAITING, *mnesia, "-s", "ejabberd"], environment
 
     def register(self, account: Account) -> None:
         """Through the API."""
