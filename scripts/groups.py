@@ -57,11 +57,11 @@ GROUPS = (
             ("mypy",),
         ),
     ),
-    pytest_group("unit", 900, newest=True, alone=True),
+    pytest_group("unit", 900, newest=True),
     pytest_group("property", 600, newest=True),
     pytest_group("inprocess", 600, newest=True),
     pytest_group("faults", 900),
-    pytest_group("interop", 1500),
+    pytest_group("interop", 1500, alone=True),
 )
 LONG_FACTOR = 10
 

@@ -69,6 +69,12 @@ class Wiretap(Shaper):
         """All that came from the daemon (*up*) or from the server, of all connections, carried on or not."""
         return b"".join(self._said[up])
 
+    def forget(self) -> None:
+        """Begin anew to keep what is carried."""
+        with self._order:
+            for said in self._said.values():
+                said.clear()
+
     def acknowledged(self) -> bool:
         """Whether the server has said, on the newest connection, that it has all the stanzas that it was sent."""
         sent = len(STANZA.findall(self.said(up=True).rpartition(ENABLE)[2]))

@@ -59,35 +59,67 @@ def daemons(request: pytest.FixtureRequest) -> int:
     return 1 if request.param == "one daemon" else 2
 
 
-@pytest.fixture(params=[SESSION, OBJECT])
+# What daemons are started with. With this scope tests that want the same are run one after another.
+
+
+@pytest.fixture(scope="module", params=["prosody", "ejabberd"])
+def server_kind(request: pytest.FixtureRequest) -> str:
+    """Each server in turn."""
+    return request.param
+
+
+@pytest.fixture(scope="module", params=[SESSION, OBJECT])
 def method(request: pytest.FixtureRequest) -> str:
     """Each reference method in turn."""
     return request.param
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def policy() -> str:
     """The strictest, unless a test says otherwise."""
     return "require"
 
 
-@pytest.fixture
-def talk(bed: SharedBed, server_kind: str, daemons: int, method: str, policy: str) -> Iterator[Conversation]:
-    """Romeo and Juliet, friends, online by way of their daemons."""
+@pytest.fixture(scope="module")
+def running(
+    bed: SharedBed, server_kind: str, method: str, policy: str
+) -> Iterator[list[tuple[Wiretap, ReferenceDaemon]]]:
+    """Two daemons for tests that want the same: each brings accounts of its own, so what was before does not concern it."""
     if bed.through == "direct":
         pytest.skip("without a daemon nobody encrypts")
     server = bed.server(server_kind)
-    accounts = server.pair_of()
     with ExitStack() as stack:
-        taps = [stack.enter_context(Wiretap(upstream_port(server, "none"))) for _ in range(daemons)]
-        running = [
-            stack.enter_context(ReferenceDaemon(server.certificates, tap.port, methods=method, policy=policy))
+        taps = [stack.enter_context(Wiretap(upstream_port(server, "none"))) for _ in range(2)]
+        yield [
+            (
+                tap,
+                stack.enter_context(
+                    ReferenceDaemon(server.certificates, tap.port, methods=method, policy=policy)
+                ),
+            )
             for tap in taps
         ]
+
+
+@pytest.fixture
+def talk(
+    bed: SharedBed,
+    server_kind: str,
+    daemons: int,
+    method: str,
+    running: list[tuple[Wiretap, ReferenceDaemon]],
+) -> Iterator[Conversation]:
+    """Romeo and Juliet, friends, online by way of their daemons."""
+    server = bed.server(server_kind)
+    accounts = server.pair_of()
+    taps, started = zip(*running[:daemons], strict=True)
+    for tap in taps:
+        tap.forget()
+    with ExitStack() as stack:
         clients = [
             stack.enter_context(
                 ScriptedClient(
-                    through(running[number % daemons], server),
+                    through(started[number % daemons], server),
                     account,
                     "home",
                     announces=[FEATURES[method]],
@@ -107,9 +139,10 @@ def talk(bed: SharedBed, server_kind: str, daemons: int, method: str, policy: st
                 lambda one, other=other: one.get("from") == other.jid and one.tag == f"{CLIENT}presence",
                 f"presence of {other.jid}",
             )
-        yield Conversation(*clients, tuple(taps), tuple(running), bed, server_kind)
-        for daemon in running:
-            daemon.require_no_traceback()
+        yield Conversation(*clients, taps, started, bed, server_kind)
+    for tap, daemon in zip(taps, started, strict=True):
+        wait_until(lambda daemon=daemon, tap=tap: daemon.connections(tap.port) == 0, "all connections to end")
+        daemon.require_no_traceback()
 
 
 def test_texts_receipts_and_both_directions(talk: Conversation) -> None:
@@ -132,7 +165,7 @@ def test_texts_receipts_and_both_directions(talk: Conversation) -> None:
     assert talk.leaks() == []
 
 
-@pytest.mark.parametrize("policy", ["require", "prefer"])
+@pytest.mark.parametrize("policy", ["require", "prefer"], scope="module")
 def test_both_begin_at_once(talk: Conversation) -> None:
     romeo, juliet = talk.romeo, talk.juliet
     text, other = CANARY.text(), f"{CANARY.text()} too"

@@ -182,14 +182,18 @@ def test_poezio(stage: Stage, juliet: ScriptedClient, nurse: ScriptedClient, tmu
     client.type("status")
     client.wait(rf"{romeo.jid}: clients 1, when prefer, whom tofu")
 
-    def to(jid: str, text: str) -> None:
-        """Say *text* in the tab of *jid*."""
-        client.type(f"/message {jid}")
-        client.wait(rf"^\[{jid}\]")
+    def say(text: str) -> None:
+        """Say *text* in the tab that is open."""
         client.type(text)
         client.wait(
             rf"> {re.escape(text.removeprefix('/'))}$"
         )  # what is typed too soon is taken for more of it
+
+    def to(jid: str, text: str) -> None:
+        """Say *text* in the tab of *jid*."""
+        client.type(f"/message {jid}")
+        client.wait(rf"^\[{jid}\]")
+        say(text)
 
     def told(pattern: str) -> re.Match[str]:
         """What the proxy's own tab shows."""
@@ -205,7 +209,7 @@ def test_poezio(stage: Stage, juliet: ScriptedClient, nurse: ScriptedClient, tmu
     client.wait(rf"Nothing leaves unencrypted to {other} from now on without your word")
     to(other, IN_CLEAR)
     client.wait("/e2e clear once")
-    client.type("//e2e clear once")
+    say("//e2e clear once")
     told(rf"The next message to {other} may leave unencrypted")
     to(other, IN_CLEAR)
     nurse.wait_text(IN_CLEAR)

@@ -9,7 +9,8 @@ import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
-from bed.stores import ROMEO
+from attrs import evolve
+from bed.stores import ROMEO, Place
 from sqlalchemy import insert
 
 from e2eproxy.trust.schema import peer_keys, policy, sticky
@@ -17,9 +18,7 @@ from e2eproxy.trust.vault import row_id
 from e2eproxy.trust.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from bed.stores import Place
+    from collections.abc import Callable, Iterator
 
 CONTACTS = 10_000
 KEY_BYTES = 200
@@ -40,9 +39,21 @@ def jid(number: int) -> str:
     return f"contact-number-{number:05d}@conference.example.test"
 
 
-@pytest.fixture
-def crowded(place: Place) -> Place:
-    """A store with one account that has so many contacts."""
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def crowded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A store, on each database in turn, with one account that has so many contacts; it takes seconds to make."""
+    place = Place(tmp_path_factory.mktemp("crowded"))
+    if request.param == "sqlite":
+        yield crowd(place)
+        return
+    server = request.getfixturevalue("postgresql")
+    place = evolve(place, url=server.database())
+    yield crowd(place)
+    server.release(place.url)
+
+
+def crowd(place: Place) -> Place:
+    """Make the store in *place*."""
     keys, settings, marks = [], [], []
     for number in range(CONTACTS):
         contact, seen, text = jid(number), 1e9 + number, os.urandom(20).hex()
