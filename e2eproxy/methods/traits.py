@@ -113,3 +113,12 @@ class Traits:
     resent: str = ""
     needs: tuple[str, ...] = ()
     commands: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def announces(self) -> tuple[str, ...]:
+        """What our client announces while this method is on: ``features``, and that it wants to hear of PEP nodes.
+
+        Of nodes that are only known by their beginning none can be announced.
+        """
+        nodes = (f"{node}+notify" for node in self.wire.pep_nodes if not node.endswith("*"))
+        return (*self.features, *nodes)

@@ -329,6 +329,15 @@ class Desk:
 
     # -- what the methods can do --------------------------------------------------------------------------------------
 
+    def announces(self) -> tuple[str, ...]:
+        """Return what the methods announce, but for systems that the client speaks itself: it announces those itself."""
+        each = [
+            lane.harness.method.traits.announces
+            for lane in self.lanes.values()
+            if lane.name not in self.speaks
+        ]
+        return tuple(dict.fromkeys(feature for features in each for feature in features))
+
     def reach(self, lanes: Sequence[Lane], peer: JID) -> Reach:
         """Return the best that *lanes* can do for *peer* (bare or full) as far as is known.
 

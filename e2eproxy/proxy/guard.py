@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Final
-from uuid import uuid4
 
 from twisted.logger import Logger
 
@@ -19,7 +18,7 @@ from e2eproxy.errors import RemoteError, StreamError
 from e2eproxy.methods import effects as e
 from e2eproxy.methods import events
 from e2eproxy.proxy import leftovers, quick
-from e2eproxy.proxy.classify import Scene
+from e2eproxy.proxy.announcing import Announcing
 from e2eproxy.proxy.errands import Errands
 from e2eproxy.proxy.farewell import Farewell
 from e2eproxy.proxy.greeting import Greeting
@@ -30,14 +29,12 @@ from e2eproxy.proxy.outgoing import OutgoingStanzas
 from e2eproxy.proxy.overdue import Deadlines
 from e2eproxy.proxy.pipeline import NO_CARE, Care, Kept
 from e2eproxy.proxy.questions import Questions
-from e2eproxy.proxy.rooms import Rooms
 from e2eproxy.proxy.sightings import Sightings
+from e2eproxy.proxy.surroundings import Surroundings
 from e2eproxy.proxy.tally import Fate, Why
 from e2eproxy.proxy.unacknowledged import Unacknowledged
 from e2eproxy.xmpp import names
-from e2eproxy.xmpp.archive_queries import ArchiveQueries
 from e2eproxy.xmpp.jid import JID, prepared
-from e2eproxy.xmpp.roster import ROSTER, RosterCopy
 from e2eproxy.xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
@@ -88,7 +85,8 @@ class Guard:
         self._draining = False
         self._paused = False
         self._closed = False
-        self._rooms = Rooms()
+        # None without a method that announces anything.
+        self._announcing: Announcing | None = None
         self._greeting: Greeting | None = None
         self._deadlines = Deadlines(guards.clock, (self._out_lines, self._in_lines), self._overdue)
 
@@ -97,16 +95,16 @@ class Guard:
     def bound(self, account: Account) -> None:
         """Take note whose stream this is. Raises RemoteError for an address that cannot be prepared, or not be served."""
         self.own = own = JID.parse(account.full_jid)
-        self._queries = ArchiveQueries(own.bare)
+        self._around = around = Surroundings(own, self._send, proxy=self._proxy)
         self._questions = Questions(own, self._clock, self._send)
         heard = partial(self._guards.heard, own.bare)
-        self._notices = Notices(own, self._ways, self._clock, heard, proxy=self._proxy, rooms=self._rooms)
+        self._notices = Notices(own, self._ways, self._clock, heard, proxy=self._proxy, rooms=around.rooms)
         self._errands = Errands(own, self._questions, self._send, self.tell)
         self._sightings = Sightings(
             own,
             self._clock,
             self._questions,
-            is_contact=self._is_contact,
+            is_contact=around.is_contact,
             came=self._came,
             retry=self._retry,
         )
@@ -115,21 +113,22 @@ class Guard:
     def opened(self, desk: Desk, why_not: str) -> None:
         """Begin: the account's cabinet is open, or (*why_not*, a sentence) cannot be, and everything is refused."""
         self.desk = self._sightings.desk = self._notices.desk = desk
-        self._roster = RosterCopy(self.own.bare, desk.roster)
+        around = self._around
+        around.opened(desk)
         self._unacknowledged = Unacknowledged(desk, self._ways, self.own)
         self._out = OutgoingStanzas(
             desk,
             self._ways,
             self._out_lines,
             self._unacknowledged,
-            scene=self._scene,
+            scene=around.scene,
             nodes=self._sightings.nodes,
             now=self._clock.seconds,
             schedule=self._schedule,
             safe=self._drain,
             taken=self._take_command,
             wanted=self._sightings.wanted,
-            may_offer=self._roster.gets_our_presence,
+            may_offer=around.roster.gets_our_presence,
             tally=self._tally,
             tell=self.tell,
         )
@@ -137,16 +136,25 @@ class Guard:
             desk,
             self._ways,
             self._in_lines,
-            self._queries,
+            around.queries,
             own=self.own,
             proxy=self._proxy,
             now=self._clock.seconds,
             dropped=self._notices.dropped,
-            may_answer=self._may_answer,
-            rooms=lambda: self._rooms.jids,
+            may_answer=around.may_answer,
+            rooms=lambda: around.rooms.jids,
             tally=self._tally,
         )
-        self._greeting = greeting = Greeting(desk, self._clock, self._notices, why_not, self._ask_roster)
+        if any(lane.harness.method.traits.announces for lane in desk.lanes.values()):
+            self._announcing = Announcing(
+                self.own,
+                desk.announces,
+                to_client=self.reply,
+                later=self._schedule,
+                go_on=self._go_on,
+                may_know=around.may_know,
+            )
+        self._greeting = greeting = Greeting(desk, self._clock, self._notices, why_not, around.ask_roster)
         waits = (self._intake, self._out_lines.by_contact, self._in_lines.by_contact)
         self._attention = (*desk.attention, *waits, greeting.reports, self._questions.pending)
         while self._arrived:
@@ -186,8 +194,14 @@ class Guard:
         return self._take(stanza, self._out)
 
     def _take(self, stanza: Stanza, out: OutgoingStanzas) -> bytes | None:
+        if self._announcing is not None:
+            mine = self._announcing.from_client(stanza)
+            if mine is None:
+                return None
+            stanza = mine
         try:
-            self._note_own(stanza)
+            if self._around.from_client(stanza) and self._greeting is not None:
+                self._greeting.present()
         except RemoteError:
             self._log.debug("a stanza of the client could not be read")
         raw = out.take(stanza)
@@ -242,6 +256,8 @@ class Guard:
     def ending(self, done: Callable[[], None]) -> None:
         """Let the client's stream end when nothing of it is in memory alone, and the engines have said goodbye."""
         self._ending = done
+        if self._announcing is not None:
+            self._announcing.give_up()
         self._drain()
 
     def closed(self, *, orderly: bool) -> None:
@@ -258,6 +274,9 @@ class Guard:
             self.desk.tell_all(events.Stopping(own=self.own) if orderly else events.Interrupted(own=self.own))
         self._questions.close()
         self._give_back_waiting()
+        if self._announcing is not None:
+            # Nobody answers any more; what waits has come before all that is in the intake.
+            self._announcing.give_up()
         for stanza in self._intake:
             self._unlooked(stanza)
         self._intake.clear()
@@ -277,8 +296,7 @@ class Guard:
         """Give back, or report, a stanza that was not even looked at."""
         self._tally.failed(Direction.OUT, Why.ENDED)
         self._tally.stanza(Direction.OUT, Fate.UNSENT)
-        cabinet = None if self.desk is None else self.desk.cabinet
-        leftovers.unlooked(stanza, self.own, self._ways, cabinet)
+        leftovers.unlooked(stanza, self.own, self._ways, self.desk and self.desk.cabinet)
 
     # -- the client's ----------------------------------------------------------------------------------------------------
 
@@ -304,6 +322,11 @@ class Guard:
         if not self._intake and not self._out.exposed:
             self._all_safe()
 
+    def _go_on(self, stanzas: Sequence[Stanza]) -> None:
+        """Let stanzas that have waited for what the client announces have their turn."""
+        self._intake.extendleft(reversed(stanzas))
+        self._drain()
+
     def _all_safe(self) -> None:
         if self._paused:
             self._paused = False
@@ -320,35 +343,6 @@ class Guard:
     @property
     def _is_current(self) -> bool:  # whether the engines' sessions of this address are this stream's
         return self._guards.has(self.own, self)
-
-    def _note_own(self, stanza: Stanza) -> None:
-        """Learn from what the client says: its queries, its rooms, that it is ready to be told things."""
-        if stanza.kind == "iq":
-            self._queries.sent(stanza)
-            if ROSTER.encode() in stanza.raw:
-                self._roster.from_client(stanza)
-        elif stanza.kind == "presence":
-            to = prepared(stanza.to)
-            if to is not None:
-                self._rooms.presence(to, stanza.tree)
-            elif stanza.type is None and self._greeting is not None:
-                self._greeting.present()
-
-    def _ask_roster(self) -> None:
-        if self._roster.should_ask:
-            self._send(self._roster.request(uuid4().hex))
-
-    def _is_contact(self, contact: JID) -> bool:
-        return self.desk is not None and self._roster.subscription(contact) is not None
-
-    def _may_answer(self, peer: JID) -> bool:
-        """Whether *peer* may learn that we are here and can encrypt, because it began."""
-        friend = self._roster.gets_our_presence(peer)
-        return friend and self.desk is not None and self.desk.may_encrypt(peer)
-
-    def _scene(self) -> Scene:
-        speaks = () if self.desk is None else self.desk.speaks
-        return Scene(own=self.own, rooms=self._rooms.jids, proxy=self._proxy, speaks=speaks)
 
     def _take_command(self, item: Outgoing) -> None:
         """Do what the user told the proxy, and answer; never silently."""
@@ -421,7 +415,7 @@ class Guard:
         if self._in is None:
             return None
         if stanza.kind == "iq":
-            if self._questions.answered(stanza) or self._of_roster(stanza):
+            if self._questions.answered(stanza) or self._around.of_roster(stanza) or self._is_asked(stanza):
                 self._tally.stanza(Direction.IN, Fate.TAKEN)
                 return None
         elif stanza.type == "error" and self._errands.emitted(stanza.id):
@@ -434,21 +428,17 @@ class Guard:
         self._look_after()
         return raw
 
-    def _of_roster(self, stanza: Stanza) -> bool:
-        """Whether *stanza* is about the roster and not for the client."""
-        if ROSTER.encode() not in stanza.raw and stanza.type not in {"result", "error"}:
+    def _is_asked(self, stanza: Stanza) -> bool:
+        """Whether *stanza* asks for what only the proxy announced; it is answered then."""
+        answer = None if self._announcing is None else self._announcing.answer(stanza)
+        if answer is None or self._out is None or self.desk is None:
             return False
-        try:
-            reaction = self._roster.from_server(stanza)
-        except RemoteError:
-            return False
-        if reaction.to_server:
-            self._send(reaction.to_server)
-        if reaction.change is not None and self.desk is not None:
-            self.desk.keep_contact(reaction.change)
-        elif reaction.changed and self.desk is not None:
-            self.desk.keep_roster(self._roster.snapshot())
-        return reaction.swallow
+        # By the door that the client's own answer would leave by, which knows what was asked.
+        self.desk.saw(prepared(stanza.from_) or self.own.bare, stanza.id)
+        raw = self._out.take(answer)
+        if raw is not None:
+            self._send(raw)
+        return True
 
     # -- time, and the user -------------------------------------------------------------------------------------------
 
@@ -498,7 +488,13 @@ class Guard:
         return sum(self.waits.values())
 
     @property
+    def _before(self) -> int:
+        """How many stanzas of the client's have not been looked at."""
+        return len(self._intake) + (0 if self._announcing is None else len(self._announcing.waiting))
+
+    @property
     def waits(self) -> dict[Direction, int]:
         """The same by direction."""
-        out = sum(len(one.held) for (_, to), one in self._out_lines.by_contact.items() if to != self._proxy)
-        return {Direction.OUT: out + len(self._intake), Direction.IN: len(self._in_lines)}
+        lines = self._out_lines.by_contact.items()
+        out = sum(len(line.held) for (_, to), line in lines if to != self._proxy)
+        return {Direction.OUT: out + self._before, Direction.IN: len(self._in_lines)}

@@ -33,12 +33,14 @@ LONGEST_FEATURE: Final = 1_023
 #: Characters of an announced node and of its version; those in use have about 40 and 28.
 LONGEST_NODE: Final = 256
 LONGEST_VER: Final = 128
+#: Hash functions of verification strings by their names in the IANA registry, and what Python calls them.
+VER_HASHES: Final = {f"sha-{name}": f"sha{name}" for name in (1, 224, 256, 384, 512)}
 
-_C: Final = CAPS + names.SEPARATOR + "c"
-_QUERY: Final = DISCO_INFO + names.SEPARATOR + "query"
-_IDENTITY: Final = DISCO_INFO + names.SEPARATOR + "identity"
-_FEATURE: Final = DISCO_INFO + names.SEPARATOR + "feature"
-_DATA: Final = "jabber:x:data" + names.SEPARATOR
+C: Final = CAPS + names.SEPARATOR + "c"
+QUERY: Final = DISCO_INFO + names.SEPARATOR + "query"
+IDENTITY: Final = DISCO_INFO + names.SEPARATOR + "identity"
+FEATURE: Final = DISCO_INFO + names.SEPARATOR + "feature"
+DATA: Final = "jabber:x:data" + names.SEPARATOR
 _SHA1: Final = re.compile(r"[A-Za-z0-9+/]{27}=")
 
 # What keeps the parts of a hashed text apart: no feature in use begins like an identity that fits the first two, and the
@@ -102,7 +104,7 @@ class _IllFormed(RemoteError):  # noqa: N818 - it names the finding
 
 def announced(presence: Stanza) -> Caps | None:
     """Return what *presence* announces, None if nothing that can be used. Raises BadElement if it cannot be read."""
-    c = presence.child(_C)
+    c = presence.child(C)
     if c is None:
         return None
     node, ver = c.attributes.get("node", ""), c.attributes.get("ver", "")
@@ -113,11 +115,11 @@ def announced(presence: Stanza) -> Caps | None:
 
 def answer(stanza: Stanza) -> Info:
     """Return what the result *stanza* says. Raises RemoteError if it cannot be read or says too much."""
-    query = stanza.child(_QUERY)
+    query = stanza.child(QUERY)
     if query is None:
         raise RemoteError("An answer about features holds none.")
     parts = query.node.children
-    listed = [part.attributes.get("var", "") for part in parts if part.name == _FEATURE]
+    listed = [part.attributes.get("var", "") for part in parts if part.name == FEATURE]
     if len(listed) > MOST_FEATURES or max(map(len, listed), default=0) > LONGEST_FEATURE:
         raise RemoteError(
             f"An answer holds more than {MOST_FEATURES} features, or one of more than {LONGEST_FEATURE} characters."
@@ -130,9 +132,12 @@ def answer(stanza: Stanza) -> Info:
 
 
 def verification_string(
-    identities: Iterable[Identity], features: Iterable[str], forms: Iterable[Form] = ()
+    identities: Iterable[Identity],
+    features: Iterable[str],
+    forms: Iterable[Form] = (),
+    hash_name: str = "sha-1",
 ) -> str:
-    """Return the sha-1 verification string (XEP-0115 section 5.1)."""
+    """Return the verification string (XEP-0115 section 5.1); *hash_name* is one of ``VER_HASHES``."""
     # Code points sort as the bytes of their UTF-8 do, which is the order asked for.
     said = [
         f"{one.category}/{one.type}/{one.lang}/{one.name}"
@@ -144,13 +149,14 @@ def verification_string(
         for var, values in sorted(form.fields, key=lambda one: one[0]):
             said += [var, *sorted(values)]
     hashed = "".join(part + "<" for part in said).encode()
-    return base64.b64encode(hashlib.sha1(hashed, usedforsecurity=False).digest()).decode()
+    function = getattr(hashlib, VER_HASHES[hash_name])
+    return base64.b64encode(function(hashed, usedforsecurity=False).digest()).decode()
 
 
 def _believed(parts: list[Node], features: list[str]) -> str:
     """Return the verification string of an answer with these parts. Raises _IllFormed if it is not to be believed."""
-    identities = [_identity(part) for part in parts if part.name == _IDENTITY]
-    forms = [form for part in parts if part.name == _DATA + "x" and (form := _form(part)) is not None]
+    identities = [identity_of(part) for part in parts if part.name == IDENTITY]
+    forms = [form for part in parts if part.name == DATA + "x" and (form := form_of(part)) is not None]
     for several in (identities, features, [form.type for form in forms]):
         if len(set(several)) != len(several):
             raise _IllFormed("An answer says the same thing twice.")
@@ -161,19 +167,20 @@ def _believed(parts: list[Node], features: list[str]) -> str:
     return verification_string(identities, features, forms)
 
 
-def _identity(node: Node) -> Identity:
+def identity_of(node: Node) -> Identity:
+    """Return the identity that the element *node* says."""
     given = node.attributes
     return Identity(
         given.get("category", ""), given.get("type", ""), given.get(names.LANG, ""), given.get("name", "")
     )
 
 
-def _form(node: Node) -> Form | None:
-    """Return the form that *node* is, None for one that is not hashed. Raises _IllFormed."""
+def form_of(node: Node) -> Form | None:
+    """Return the form that *node* is, None for one that is not hashed. Raises RemoteError if it has several types."""
     fields = [
-        (field.attributes, tuple(value.text for value in field.children if value.name == _DATA + "value"))
+        (field.attributes, tuple(value.text for value in field.children if value.name == DATA + "value"))
         for field in node.children
-        if field.name == _DATA + "field"
+        if field.name == DATA + "field"
     ]
     kinds = [
         values

@@ -28,7 +28,7 @@ from e2eproxy.proxy.notices import PROXY
 from e2eproxy.proxy.stored_rules import StoredRules
 from e2eproxy.trust.errors import StoreError
 from e2eproxy.trust.writer import Writer
-from e2eproxy.xmpp import names
+from e2eproxy.xmpp import caps, disco_info, names
 from e2eproxy.xmpp.framer import Framer
 from e2eproxy.xmpp.jid import JID, BadJID
 from e2eproxy.xmpp.pieces import Element, Limits
@@ -177,6 +177,8 @@ class Side:
         self.twin = twin or (lambda guard, _side: guard)
         self.leaks = False
         self.roster = None
+        #: What the client answers when its daemon asks what it can do; None: nothing.
+        self.can = b"<identity category='client' type='pc'/>"
         self.rules = Rules()
         self.rules.every = {method.traits.name for method in methods}
         self.bugs = []
@@ -298,6 +300,7 @@ class Side:
 
     def write(self, raw):
         self.client.deliver(raw)
+        self.read()
         self.world.run()
 
     def say(self, to, text=SECRET, number="c1"):
@@ -306,12 +309,23 @@ class Side:
     def read(self):
         raw = bytes(self.client.written)
         self.client.written.clear()
-        self.shown += [
+        came = [
             Stanza.of(piece, ROOT)
             for piece in self.shown_framer.receive(raw)
             if isinstance(piece, Element) and piece.name in names.STANZAS
         ]
+        asked = [stanza for stanza in came if self._asks_what_it_can(stanza)]
+        self.shown += [stanza for stanza in came if stanza not in asked]
+        for stanza in asked:
+            _, node = disco_info.asked(stanza)
+            query = element("query", {"xmlns": caps.DISCO_INFO, "node": node}, self.can)
+            self.client.deliver(build("iq", {"type": "result", "to": stanza.from_, "id": stanza.id}, query))
         return self.shown
+
+    def _asks_what_it_can(self, stanza):
+        """Whether the client answers *stanza* by itself: its daemon asks what it can do."""
+        asks = self.can is not None and stanza.from_ == str(PROXY) and stanza.type == "get"
+        return asks and disco_info.asked(stanza)[0]
 
     @property
     def texts(self):

@@ -177,9 +177,9 @@ def test_a_feature_cannot_be_taken_out_under_the_same_hash(forged):
     answer = result(forged)
     parts = answer.tree.children[0].children
     hashed = caps.verification_string(
-        [caps._identity(part) for part in parts if part.name == caps._IDENTITY],
-        [part.attributes["var"] for part in parts if part.name == caps._FEATURE],
-        [caps._form(part) for part in parts if part.name == caps._DATA + "x"],
+        [caps.identity_of(part) for part in parts if part.name == caps.IDENTITY],
+        [part.attributes["var"] for part in parts if part.name == caps.FEATURE],
+        [caps.form_of(part) for part in parts if part.name == caps.DATA + "x"],
     )
     assert hashed == SIMPLE
     info = caps.answer(answer)
