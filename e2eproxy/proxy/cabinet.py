@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 PAIRS_KEPT: Final = 7 * 86_400.0
 #: Seconds that the original behind a placeholder is kept.
 ORIGINALS_KEPT: Final = 30 * 86_400.0
+#: Seconds that is kept what clients can do, since it was last of use.
+CAPABILITIES_KEPT: Final = 90 * 86_400.0
 #: Seconds within which the same stanza, sent again after a reconnect, is the same.
 TWICE_WITHIN: Final = 600.0
 
@@ -318,6 +320,7 @@ def purge(work: Transaction, now: float) -> None:
     work.sent.purge(now - PAIRS_KEPT)
     work.sent.never_again(now - TWICE_WITHIN)
     work.originals.purge(now)
+    work.capabilities.purge(now - CAPABILITIES_KEPT)
 
 
 @frozen

@@ -21,6 +21,7 @@ from e2eproxy.proxy.asked import resolved_for
 from e2eproxy.proxy.cabinet import TWICE_WITHIN
 from e2eproxy.proxy.ids import OpenedStanzas, Pairs, SeenIds
 from e2eproxy.proxy.kinds import Setting
+from e2eproxy.proxy.known_caps import KnownCaps
 from e2eproxy.proxy.lane import Lane
 from e2eproxy.proxy.policy import Reach
 from e2eproxy.proxy.rules import resolve
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from e2eproxy.proxy.lane import Apply
     from e2eproxy.proxy.rules import Resolved, Rules
     from e2eproxy.trust.transaction import Loaded, Transaction
-    from e2eproxy.trust.values import Fingerprint, SentId
+    from e2eproxy.trust.values import Fingerprint, KnownCapabilities, SentId
     from e2eproxy.xmpp.roster import Change, Subscription
     from e2eproxy.xmpp.stanza import Stanza
 
@@ -54,6 +55,7 @@ MOST_DOUBTFUL: Final = 1_000
 #: Changes of the roster that are stored one by one, before it is stored whole again.
 MOST_ROSTER_CHANGES: Final = 1_000
 _ROSTER_NOT_STORED: Final = "the copy of the roster could not be stored"
+_CAPS_NOT_STORED: Final = "what the clients of contacts can do could not be stored"
 #: The policy row that says that a contact is not to be remembered as encrypted again.
 NEVER_AGAIN: Final = ("contact", "sticky", "never")
 
@@ -117,6 +119,8 @@ class Desk:
         self._world = world
         self._contacts: dict[JID, _Contact] = {}
         self._features: dict[JID, dict[JID, frozenset[str]]] = {}
+        #: What the clients of contacts can do, by the hashes that prove it.
+        self.caps = KnownCaps(now=cabinet.now, keep=self._keep_caps, used=self._caps_used)
         self._seen: dict[JID, SeenIds] = {}
         self._doubtful: deque[SentId] = deque(maxlen=MOST_DOUBTFUL)
         #: While anything is in one of these, every stanza is looked at in full.
@@ -136,6 +140,7 @@ class Desk:
             self._roster = dict(self.roster.subscriptions)
             self._roster_changes = loaded.roster.changes
         self._doubtful.extend((*loaded.doubtful, *loaded.unacknowledged))
+        self.caps.remember(loaded.capabilities)
 
     def tell_all(self, event: Event) -> None:
         """Let every engine have *event*."""
@@ -168,6 +173,12 @@ class Desk:
             return
         stored = RosterChange(self._roster_changes, change.version, change.contact, change.subscription)
         self.cabinet.run(lambda work: work.rosters.change(self._name, stored), _ROSTER_NOT_STORED)
+
+    def _keep_caps(self, known: KnownCapabilities) -> None:
+        self.cabinet.run(lambda work: work.capabilities.put(self._name, known), _CAPS_NOT_STORED)
+
+    def _caps_used(self, ver: str, at: float) -> None:
+        self.cabinet.run(lambda work: work.capabilities.used(self._name, ver, at), _CAPS_NOT_STORED)
 
     def refuse_all(self, why: str) -> None:
         """Decide nothing any more: what is stored cannot be read (law 1)."""

@@ -7,7 +7,6 @@ No stream and no clock: questions go out by a callback, and the caller says when
 
 from __future__ import annotations
 
-import sys
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -15,6 +14,7 @@ from attrs import define, frozen
 from twisted.logger import Logger
 
 from e2eproxy.errors import RemoteError
+from e2eproxy.proxy.known_caps import MOST_BYTES, MOST_VERS, KnownCaps
 from e2eproxy.xmpp import caps, names
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ class Bounds:
 
     peers: int = 20_000
     resources: int = 1_000
-    vers: int = 2_000
-    kept_bytes: int = 4 * 1024 * 1024
+    vers: int = MOST_VERS
+    kept_bytes: int = MOST_BYTES
     questions: int = 100
     of_one: int = 20
 
@@ -136,43 +136,13 @@ class _Peers:
         return next(iter(self._contacts))
 
 
-class _Answers:
-    """The verified answers by their verification string; those that were of no use for the longest time go first."""
-
-    def __init__(self, bounds: Bounds) -> None:
-        self._bounds = bounds
-        self._features: OrderedDict[str, frozenset[str]] = OrderedDict()
-        self._bytes = 0
-
-    def __len__(self) -> int:
-        return len(self._features)
-
-    def get(self, ver: str) -> frozenset[str] | None:
-        found = self._features.get(ver)
-        if found is not None:
-            self._features.move_to_end(ver)
-        return found
-
-    def keep(self, ver: str, features: frozenset[str]) -> None:
-        if self.get(ver) is not None:
-            return
-        self._features[ver] = features
-        self._bytes += _memory(features)
-        while len(self._features) > self._bounds.vers or self._bytes > self._bounds.kept_bytes:
-            _, gone = self._features.popitem(last=False)
-            self._bytes -= _memory(gone)
-
-
-def _memory(features: frozenset[str]) -> int:
-    return sys.getsizeof(features) + sum(map(sys.getsizeof, features))
-
-
 class Discovery:
     """What the peers of one stream announce.
 
     *make_token* returns texts that nobody can guess. *is_contact* tells contacts' bare JIDs from strangers', who are
     forgotten first; without it everybody is a stranger. For each peer that ``wanted`` begins to look into, *found* is
-    called once: at once if its answer is known from others, at the latest when the question ends.
+    called once: at once if its answer is known from others, at the latest when the question ends. ``answers`` is what is
+    known from others: its own, until it is given those that outlive the stream.
     """
 
     _log = Logger()
@@ -191,7 +161,7 @@ class Discovery:
         self._make_token = make_token
         self._bounds = bounds or Bounds()
         self._peers = _Peers(self._bounds, is_contact)
-        self._answers = _Answers(self._bounds)
+        self.answers = KnownCaps(vers=self._bounds.vers, kept_bytes=self._bounds.kept_bytes)
         self._open: dict[str, _Question] = {}
 
     def presence(self, peer: JID, stanza: Stanza) -> None:
@@ -279,13 +249,13 @@ class Discovery:
             return None
         announced = question.caps
         if announced is not None and announced.verifiable and announced.ver == info.ver:
-            self._answers.keep(info.ver, info.features)
+            self.answers.keep(info.ver, info.features)
         return info.features
 
     def _of_others(self, announced: caps.Caps | None) -> frozenset[str] | None:
         if announced is None or not announced.verifiable:
             return None
-        return self._answers.get(announced.ver)
+        return self.answers.get(announced.ver)
 
     def _look_into(self, peer: JID) -> None:
         known = self._peers.get(peer)

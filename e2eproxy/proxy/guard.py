@@ -112,7 +112,8 @@ class Guard:
 
     def opened(self, desk: Desk, why_not: str) -> None:
         """Begin: the account's cabinet is open, or (*why_not*, a sentence) cannot be, and everything is refused."""
-        self.desk = self._sightings.desk = self._notices.desk = desk
+        self.desk = self._notices.desk = desk
+        self._sightings.opened(desk)
         around = self._around
         around.opened(desk)
         self._unacknowledged = Unacknowledged(desk, self._ways, self.own)
@@ -296,7 +297,8 @@ class Guard:
         """Give back, or report, a stanza that was not even looked at."""
         self._tally.failed(Direction.OUT, Why.ENDED)
         self._tally.stanza(Direction.OUT, Fate.UNSENT)
-        leftovers.unlooked(stanza, self.own, self._ways, self.desk and self.desk.cabinet)
+        cabinet = None if self.desk is None else self.desk.cabinet
+        leftovers.unlooked(stanza, self.own, self._ways, cabinet)
 
     # -- the client's ----------------------------------------------------------------------------------------------------
 
@@ -488,13 +490,9 @@ class Guard:
         return sum(self.waits.values())
 
     @property
-    def _before(self) -> int:
-        """How many stanzas of the client's have not been looked at."""
-        return len(self._intake) + (0 if self._announcing is None else len(self._announcing.waiting))
-
-    @property
     def waits(self) -> dict[Direction, int]:
         """The same by direction."""
         lines = self._out_lines.by_contact.items()
-        out = sum(len(line.held) for (_, to), line in lines if to != self._proxy)
-        return {Direction.OUT: out + self._before, Direction.IN: len(self._in_lines)}
+        out = sum(len(line.held) for (_, to), line in lines if to != self._proxy) + len(self._intake)
+        out += 0 if self._announcing is None else len(self._announcing.waiting)
+        return {Direction.OUT: out, Direction.IN: len(self._in_lines)}

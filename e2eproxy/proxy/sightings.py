@@ -57,8 +57,13 @@ class Sightings:
             is_contact=is_contact,
             bounds=Bounds(peers=MOST_ONLINE),
         )
-        #: The account's, once it is open; without methods nobody needs any of this.
+        # Once it is open; without methods nobody needs any of this.
         self.desk: Desk | None = None
+
+    def opened(self, desk: Desk) -> None:
+        """Take note that the account is open: what is known is its *desk*'s from now on."""
+        self.desk = desk
+        self._discovery.answers = desk.caps
 
     def presence(self, stanza: Stanza) -> None:
         """Take note of a presence of the server's."""

@@ -136,7 +136,18 @@ CREATE TABLE rosters (
 CREATE INDEX rosters_account ON rosters (account);
 """
 
-STEPS: Final[tuple[Step, ...]] = (FIRST, ROSTERS_AND_OUTER_STANZAS)
+CAPABILITIES: Final[Step] = """
+CREATE TABLE capabilities (
+    id {blob} PRIMARY KEY NOT NULL,
+    account TEXT NOT NULL REFERENCES accounts (account) ON DELETE CASCADE,
+    data {blob} NOT NULL,
+    used_at DOUBLE PRECISION NOT NULL
+);
+CREATE INDEX capabilities_account ON capabilities (account);
+CREATE INDEX capabilities_used_at ON capabilities (used_at);
+"""
+
+STEPS: Final[tuple[Step, ...]] = (FIRST, ROSTERS_AND_OUTER_STANZAS, CAPABILITIES)
 """Step number n (from 1) makes version n of version n - 1."""
 
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION: Final = 2
+VERSION: Final = 3
 """The number of the last migration."""
 
 metadata = MetaData()
@@ -183,6 +183,17 @@ rosters = Table(
     Index("rosters_account", "account"),
 )
 
+capabilities = Table(
+    "capabilities",
+    metadata,
+    _id(),
+    _account(),
+    Column("data", LargeBinary, nullable=False),
+    Column("used_at", Double, nullable=False),
+    Index("capabilities_account", "account"),
+    Index("capabilities_used_at", "used_at"),
+)
+
 SEALED: Final = (
     (accounts, "wrapped_key"),
     (identities, "secret"),
@@ -193,6 +204,7 @@ SEALED: Final = (
     (originals, "stanza"),
     (reports, "text"),
     (rosters, "data"),
+    (capabilities, "data"),
 )
 """The columns that only ever hold sealed values."""
 
@@ -207,5 +219,6 @@ OF_ACCOUNT: Final = (
     originals,
     reports,
     rosters,
+    capabilities,
 )
 """The tables whose rows belong to an account."""

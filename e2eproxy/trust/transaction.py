@@ -10,6 +10,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from e2eproxy.trust.book import AccountGone, AccountOpened, PolicyChanged
+from e2eproxy.trust.capabilities import Capabilities
 from e2eproxy.trust.cells import Cells
 from e2eproxy.trust.database import in_transaction
 from e2eproxy.trust.errors import BrokenError, told
@@ -20,6 +21,7 @@ from e2eproxy.trust.rosters import Rosters
 from e2eproxy.trust.schema import (
     OF_ACCOUNT,
     accounts,
+    capabilities,
     held,
     identities,
     method_records,
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from e2eproxy.trust.values import (
         HeldStanza,
         IdentityKey,
+        KnownCapabilities,
         MethodRecord,
         Report,
         SentId,
@@ -74,6 +77,7 @@ class Loaded:
     roster: StoredRoster | None
     recent: tuple[SentPair, ...]
     doubtful: tuple[SentId, ...] = ()
+    capabilities: tuple[KnownCapabilities, ...] = ()
 
 
 @frozen
@@ -92,6 +96,7 @@ class Losses:
     originals: int
     reports: int
     rosters: int
+    capabilities: int
 
     def lines(self) -> list[str]:
         """The list for people, one line each; only what there is."""
@@ -111,6 +116,7 @@ class Losses:
             (self.originals, f"{self.originals} stanzas that could not be opened yet"),
             (self.reports, f"{self.reports} reports that you have not been told"),
             (self.rosters, "the copy of the roster, which the server has as well"),
+            (self.capabilities, "what the clients of contacts can do, which they are asked again"),
         ]
         return [line for number, line in told if number]
 
@@ -138,6 +144,7 @@ class Transaction:
         self.originals = Originals(self._cells)
         self.reports = Reports(self._cells)
         self.rosters = Rosters(self._cells)
+        self.capabilities = Capabilities(self._cells)
 
     @property
     def changes(self) -> list[Change]:
@@ -172,6 +179,7 @@ class Transaction:
             roster=self.rosters.get(account),
             recent=self.sent.recent(account, MOST_PAIRS),
             doubtful=self.sent.doubtful(account),
+            capabilities=self.capabilities.all(account),
         )
 
     def close_account(self, account: str) -> None:
@@ -200,6 +208,7 @@ class Transaction:
             originals=self._count(originals, account),
             reports=self._count(reports, account),
             rosters=self._count(rosters, account),
+            capabilities=self._count(capabilities, account),
         )
 
     def reset(self, account: str) -> Losses:

@@ -188,6 +188,15 @@ class RosterChange:
     subscription: str | None
 
 
+@frozen
+class KnownCapabilities:
+    """The features that were proved to be those with the verification string *ver* (XEP-0115, sha-1); last used then."""
+
+    ver: str
+    features: frozenset[str] = field(repr=False)
+    used_at: float
+
+
 @frozen(kw_only=True)
 class HeldStanza:
     """A stanza that waits for a key or a policy decision; *reference* names it, *stanza* is sealed at rest."""

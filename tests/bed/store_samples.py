@@ -25,6 +25,7 @@ from e2eproxy.trust.values import (
     HeldStanza,
     IdentityKey,
     KeptOriginal,
+    KnownCapabilities,
     MethodRecord,
     PolicyRow,
     SentId,
@@ -39,6 +40,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "vectors" / "store"
 
 
 SINCE_VERSION_2 = ("outer", "roster")
+SINCE_VERSION_3 = ("capabilities",)
 """What older stores have nothing of."""
 
 
@@ -102,6 +104,9 @@ def fill(work: Transaction) -> None:
     )
     work.reports.add(ROMEO, "a report ü", 1008.0)
     work.rosters.put(ROMEO, StoredRoster("ver 7", {JULIET: "both", "nurse@example.test": "from"}))
+    work.capabilities.put(
+        ROMEO, KnownCapabilities("QgayPKawpkPSDYmwT/WM94uAlu0=", frozenset({"urn:a", "urn:\u00fc"}), 1009.0)
+    )
 
 
 def contents(work: Transaction) -> dict[str, list[str]]:
@@ -146,6 +151,9 @@ def contents(work: Transaction) -> dict[str, list[str]]:
         "held": [(one.contact, one.reference, one.stanza, one.held_at) for one in work.held.all(ROMEO)],
         "originals": [(original.contact, original.stanza, original.expires_at)] if original else [],
         "reports": [(report.number, report.text, report.at) for report in work.reports.all(ROMEO)],
+        "capabilities": [
+            (one.ver, sorted(one.features), one.used_at) for one in work.capabilities.all(ROMEO)
+        ],
         "roster": [(roster.version, sorted(roster.subscriptions.items()))] if roster else [],
     }
     return {name: [repr(one) for one in values] for name, values in found.items()}
@@ -170,7 +178,7 @@ def load(place: Place, version: int) -> dict[str, list[str]]:
     finally:
         engine.dispose()
     contents: dict[str, list[str]] = sample["contents"]
-    return {name: [] for name in SINCE_VERSION_2} | contents
+    return {name: [] for name in (*SINCE_VERSION_2, *SINCE_VERSION_3)} | contents
 
 
 def write(version: int) -> None:

@@ -109,8 +109,8 @@ def _check(discovery):
     assert not set(peers._strangers) & set(peers._contacts)
     assert {peer for mine in peers._resources.values() for peer in mine} == set(peers._all)
     assert all(0 < len(mine) <= BOUNDS.resources for mine in peers._resources.values())
-    assert len(discovery._answers) <= BOUNDS.vers
-    assert discovery._answers._bytes <= BOUNDS.kept_bytes
+    assert len(discovery.answers) <= BOUNDS.vers
+    assert discovery.answers.memory <= BOUNDS.kept_bytes
     assert len(discovery._open) <= BOUNDS.questions
     of_one = Counter(question.peer.bare for question in discovery._open.values())
     assert all(number <= BOUNDS.of_one for number in of_one.values())

@@ -461,7 +461,7 @@ def test_answers_kept_for_others_are_bounded():
     for number, ver in enumerate(vers):
         _learn(bench, number, ver, answers[number])
     bench.all_asked()
-    assert len(bench.discovery._answers) == 2
+    assert len(bench.discovery.answers) == 2
     for number, ver in enumerate(vers[1:], 1):
         bench.presence(peer(10 + number), presence(c(f"hash='sha-1' node='n' ver='{ver}'")))
         bench.wanted(peer(10 + number))
@@ -480,7 +480,7 @@ def test_answers_in_use_are_kept():
     bench.presence(peer(5), presence(c(f"hash='sha-1' node='n' ver='{vers[0]}'")))
     bench.wanted(peer(5))
     _learn(bench, 2, vers[2], answers[2])
-    assert list(bench.discovery._answers._features) == [vers[0], vers[2]]
+    assert list(bench.discovery.answers._entries) == [vers[0], vers[2]]
 
 
 def test_an_answer_that_comes_twice_is_kept_once(bench):
@@ -488,10 +488,10 @@ def test_an_answer_that_comes_twice_is_kept_once(bench):
         bench.presence(peer(number), HASHED)
         bench.wanted(peer(number))
     bench.answered("1", ANSWER)
-    once = bench.discovery._answers._bytes
+    once = bench.discovery.answers.memory
     bench.answered("2", ANSWER)
-    assert bench.discovery._answers._bytes == once > 0
-    assert len(bench.discovery._answers) == 1
+    assert bench.discovery.answers.memory == once > 0
+    assert len(bench.discovery.answers) == 1
 
 
 def test_answers_kept_for_others_are_bounded_in_memory():
@@ -500,11 +500,11 @@ def test_answers_kept_for_others_are_bounded_in_memory():
     for number, answer in enumerate(large):
         _learn(bench, number, _ver(answer), answer)
         _learn(bench, 10 + number, _ver(answer), answer)
-    assert len(bench.discovery._answers) == 2
+    assert len(bench.discovery.answers) == 2
     too_large = result(EXODUS + "".join(f"<feature var='{'x' * 1_000}{number}'/>" for number in range(5)))
     _learn(bench, 20, _ver(too_large), too_large)
-    assert len(bench.discovery._answers) == 0
-    assert bench.discovery._answers._bytes == 0
+    assert len(bench.discovery.answers) == 0
+    assert bench.discovery.answers.memory == 0
     assert bench.found[-1][2] is True
 
 

@@ -15,7 +15,7 @@ from e2eproxy.trust.errors import ReadOnlyError, StoreError
 from e2eproxy.trust.key_sources import KeyFile
 from e2eproxy.trust.migrations import STEPS, migrate, version
 from e2eproxy.trust.schema import VERSION, metadata
-from e2eproxy.trust.values import StoredRoster
+from e2eproxy.trust.values import KnownCapabilities, StoredRoster
 from e2eproxy.trust.vault import VaultError
 
 if TYPE_CHECKING:
@@ -126,6 +126,18 @@ def test_what_came_with_version_2_can_be_written_to_a_store_of_version_1(place: 
         work.open_account(ROMEO, 1.0)
         assert work.sent.unacknowledged(ROMEO) == (evolve(sent, outer=b"<outer/>"),)
         assert work.rosters.get(ROMEO) == roster
+
+
+def test_what_came_with_version_3_can_be_written_to_a_store_of_version_2(place: Place) -> None:
+    load(place, 2)
+    known = KnownCapabilities("v", frozenset({"a"}), 5.0)
+    with place.open() as store, store.transaction() as work:
+        work.open_account(ROMEO, 1.0)
+        assert work.load(ROMEO).capabilities == ()
+        work.capabilities.put(ROMEO, known)
+    with place.open() as store, store.transaction() as work:
+        work.open_account(ROMEO, 1.0)
+        assert work.load(ROMEO).capabilities == (known,)
 
 
 @pytest.mark.parametrize("number", range(1, VERSION + 1))

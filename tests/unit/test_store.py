@@ -29,6 +29,7 @@ from e2eproxy.trust.values import (
     HeldStanza,
     IdentityKey,
     KeptOriginal,
+    KnownCapabilities,
     MethodRecord,
     PolicyRow,
     SentId,
@@ -62,6 +63,7 @@ SENT = SentId(
     original=b"<message>" + CANARY,
     outer=b"<message id='o1'>" + CANARY,
 )
+CAPABILITIES = KnownCapabilities("ver", frozenset({CANARY.decode(), "urn:a"}), 1006.0)
 ROSTER = StoredRoster(
     f"version {CANARY.decode()}", {JULIET: "both", f"{CANARY.decode()}@example.test": "from"}
 )
@@ -83,6 +85,7 @@ def fill(work: Transaction) -> None:
     work.originals.keep(ORIGINAL)
     work.reports.add(ROMEO, "a report with " + CANARY.decode(), 1005.0)
     work.rosters.put(ROMEO, ROSTER)
+    work.capabilities.put(ROMEO, CAPABILITIES)
 
 
 @pytest.fixture
@@ -117,6 +120,7 @@ class TestKeeping:
             (report,) = work.reports.all(ROMEO)
             assert (report.text, report.at) == ("a report with " + CANARY.decode(), 1005.0)
             assert work.rosters.get(ROMEO) == ROSTER
+            assert work.capabilities.all(ROMEO) == (CAPABILITIES,)
 
     def test_nothing_of_it_belongs_to_others(self, filled: Place) -> None:
         with filled.open() as store, store.transaction() as work:
@@ -496,6 +500,7 @@ class TestLoading:
                     SentPair(outer_id="o1", client_id="c1", to=JULIET, sent_at=1003.0),
                 ),
                 doubtful=(told,),
+                capabilities=(CAPABILITIES,),
             )
             assert len(loaded.reports) == 1
         assert CANARY.decode() not in repr(loaded)
@@ -563,6 +568,7 @@ SWAPS = [
     ("held", "stanza"),
     ("originals", "stanza"),
     ("reports", "text"),
+    ("capabilities", "data"),
 ]
 ONE_ROW = ("rosters", "data")  # of which an account has one only
 
@@ -583,12 +589,13 @@ def fill_twice(work: Transaction) -> None:
     work.held.add(evolve(HELD, reference="h2"))
     work.originals.keep(evolve(ORIGINAL, reference="p2"))
     work.reports.add(ROMEO, "second", 1.0)
+    work.capabilities.put(ROMEO, evolve(CAPABILITIES, ver="second"))
 
 
 class TestDamage:
     def test_every_secret_table_is_in_the_swaps(self) -> None:
         declared = [(table.name, column) for table, column in SEALED]
-        assert [("accounts", "wrapped_key"), *SWAPS, ONE_ROW] == declared
+        assert {("accounts", "wrapped_key"), *SWAPS, ONE_ROW} == set(declared)
 
     @pytest.mark.parametrize(("table", "column"), SWAPS)
     def test_swapped_cells_do_not_open(self, place: Place, table: str, column: str) -> None:
@@ -667,6 +674,8 @@ class TestDamage:
                 lambda work: work.reports.remove(ROMEO, [1]),
                 lambda work: work.rosters.put(ROMEO, ROSTER),
                 lambda work: work.rosters.remove(ROMEO),
+                lambda work: work.capabilities.put(ROMEO, CAPABILITIES),
+                lambda work: work.capabilities.used(ROMEO, "ver", 9.0),
                 lambda work: work.policy.set(POLICY),
                 lambda work: work.sticky.remove(ROMEO, JULIET),
             ):
@@ -697,7 +706,7 @@ class TestDamage:
                 assert lines == work.reset(ROMEO).lines()
                 assert work.losses(ROMEO).lines() == []
             assert "1 own keys (otr dsa): contacts will see new ones" in lines
-            assert len(lines) == 10  # all but a verified key
+            assert len(lines) == 11  # all but a verified key
             with store.transaction() as work:
                 assert work.open_account(ROMEO, 1.0) is True
                 read_all(work, ROMEO)
