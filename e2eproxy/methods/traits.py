@@ -71,7 +71,8 @@ class Wire:
 
     ``elements``: (namespace, local name) of a child; ``body_prefixes``: how a body begins, blanks in front apart;
     ``body_marks``: texts anywhere in a body (OTR's whitespace tag) that only mean an offer;
-    ``iq_elements``: (namespace, local name) of an IQ's payload that peers ask us; ``pep_nodes``: nodes (or beginnings of
+    ``iq_elements``: (namespace, local name) of an IQ's payload that peers ask us; ``at_once``: those of them that hold nothing of
+    a user's and are presented past what waits of that peer, which may wait for the answer (they cannot be held); ``pep_nodes``: nodes (or beginnings of
     them, ending in ``*``) whose notifications it wants and which are announced as ``node+notify``;
     ``eme``: the namespace for XEP-0380.
     """
@@ -80,6 +81,7 @@ class Wire:
     body_prefixes: tuple[str, ...] = ()
     body_marks: tuple[str, ...] = ()
     iq_elements: frozenset[tuple[str, str]] = frozenset()
+    at_once: frozenset[tuple[str, str]] = frozenset()
     pep_nodes: tuple[str, ...] = ()
     eme: str = ""
 

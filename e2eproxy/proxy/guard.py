@@ -23,7 +23,7 @@ from e2eproxy.proxy.errands import Errands
 from e2eproxy.proxy.farewell import Farewell
 from e2eproxy.proxy.greeting import Greeting
 from e2eproxy.proxy.holding import Direction, Lines
-from e2eproxy.proxy.incoming import Incoming, IncomingStanzas
+from e2eproxy.proxy.incoming import IncomingStanzas
 from e2eproxy.proxy.notices import Notices
 from e2eproxy.proxy.outgoing import OutgoingStanzas
 from e2eproxy.proxy.overdue import Deadlines
@@ -40,6 +40,7 @@ from e2eproxy.xmpp.stanza import Stanza
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from e2eproxy.proxy.arriving import Incoming
     from e2eproxy.proxy.desk import Desk
     from e2eproxy.proxy.guards import Guards
     from e2eproxy.proxy.lane import Lane

@@ -8,15 +8,13 @@ was taken once the client has it, or what stands for it.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
-
-from attrs import define, field
 
 from e2eproxy.errors import RemoteError
 from e2eproxy.methods import effects as e
 from e2eproxy.methods.events import Inbound, Ref, Way
+from e2eproxy.proxy.arriving import Incoming, is_at_once, seconds_of, stamp_of
 from e2eproxy.proxy.cabinet import ORIGINALS_KEPT
 from e2eproxy.proxy.delivery import error_of_client, marked, marked_plain, opened, placeholder, with_text
 from e2eproxy.proxy.holding import NO_ROOM, Direction
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
 
     from e2eproxy.proxy.desk import Desk
     from e2eproxy.proxy.holding import Lines
-    from e2eproxy.proxy.lane import Lane
     from e2eproxy.proxy.notes import Note
     from e2eproxy.proxy.pipeline import Ways
     from e2eproxy.proxy.tally import Tally
@@ -53,61 +50,6 @@ _WAYS: Final = {
     "archive result": Way.ARCHIVE,
 }
 _BODY: Final = names.CLIENT + names.SEPARATOR + "body"
-#: How servers mark what they had kept, now (XEP-0203) and formerly (XEP-0091).
-_DELAYS: Final = tuple(
-    namespace + names.SEPARATOR + name
-    for namespace, name in (("urn:xmpp:delay", "delay"), ("jabber:x:delay", "x"))
-)
-#: Digits of a reference that a placeholder names; the store looks for the whole.
-REFERENCE: Final = 12
-
-
-@define(eq=False)
-class Incoming:
-    """One stanza of the server on its way: as it came, and what is to be opened in it.
-
-    Without a ``lane`` it is an error whose original is looked up in the store, or (*plain*) needs nothing but its turn.
-    """
-
-    ref: Ref
-    outer: Stanza
-    wrapper: Wrapper | None
-    lane: Lane | None
-    peer: JID
-    to: JID
-    way: Way
-    sent_at: float | None
-    again: bool = False
-    plain: bool = False
-    kept: Kept = field(factory=Kept)
-    # Since when it is in its line, in seconds; None if it never was in one.
-    since: float | None = None
-    # What became of it, as far as that is known.
-    fate: Fate = Fate.ABSORBED
-    # What a method found inside, each part as it can be shown, or why it cannot.
-    inside: list[Stanza | str] = field(factory=list)
-    # Whether the original is in the store before a placeholder for it is shown.
-    promised: bool = False
-
-    @property
-    def inner(self) -> Stanza:
-        """The stanza that is to be opened."""
-        return self.outer if self.wrapper is None else self.wrapper.inner
-
-    @property
-    def reference(self) -> str:
-        """The name under which the original is kept if it cannot be opened."""
-        return self.ref[:REFERENCE]
-
-    @property
-    def method(self) -> str:
-        """The name of the method that has it, as it is counted."""
-        return NO_METHOD if self.lane is None else self.lane.name
-
-    @property
-    def is_message(self) -> bool:
-        """Whether a placeholder can stand for it."""
-        return self.inner.kind == "message"
 
 
 class IncomingStanzas:
@@ -183,6 +125,9 @@ class IncomingStanzas:
         if item is None:
             # It needs nothing, but what is before it from there does.
             item = self._behind(stanza, sender)
+        if item.at_once:
+            self._tell(item)
+            return item.kept
         now = self._now()
         if self._lines.join(Direction.IN, item.peer.bare, item, len(stanza.raw), now):
             item.since = now
@@ -200,29 +145,35 @@ class IncomingStanzas:
         """Let the stanzas of *contact* have their turn, as far as they need not wait."""
         while (held := self._lines.next(Direction.IN, contact)) is not None:
             item = held.item
-            self._under_way[item.ref] = item
             if item.plain:
+                self._under_way[item.ref] = item
                 raw, item.fate = self._plain(item.outer, item.peer)
                 self._show(raw)
                 self.settle(item.ref)
-                continue
-            if item.lane is None:
+            elif item.lane is None:
+                self._under_way[item.ref] = item
                 self._look_up(item)
-                continue
-            item.lane.tell(
-                Inbound(
-                    ref=item.ref,
-                    own=self._own,
-                    peer=item.peer,
-                    to=item.to,
-                    stanza=item.inner,
-                    way=item.way,
-                    sent_at=item.sent_at,
-                    may_answer=self._may_answer(item.peer),
-                    room=item.peer.bare in self._rooms(),
-                    again=item.again,
-                )
+            else:
+                self._tell(item)
+
+    def _tell(self, item: Incoming) -> None:
+        """Let the method that has *item* say what becomes of it."""
+        assert item.lane is not None  # noqa: S101 - whoever calls has looked
+        self._under_way[item.ref] = item
+        item.lane.tell(
+            Inbound(
+                ref=item.ref,
+                own=self._own,
+                peer=item.peer,
+                to=item.to,
+                stanza=item.inner,
+                way=item.way,
+                sent_at=item.sent_at,
+                may_answer=self._may_answer(item.peer),
+                room=item.peer.bare in self._rooms(),
+                again=item.again,
             )
+        )
 
     def retry(self, contact: JID) -> None:
         """Let what waits from *contact* try again."""
@@ -265,6 +216,8 @@ class IncomingStanzas:
                 pass
             case e.Decline(body=body):
                 self._show(self._shown(item, self._declined(item, body)))
+            case e.Hold() if item.at_once:
+                self._show(self._unreadable(item, "The method wanted it to wait, which it cannot."))
             case e.Hold(why=why):
                 del self._under_way[item.ref]
                 if not item.again:
@@ -290,12 +243,13 @@ class IncomingStanzas:
             return None
         way = Way.LIVE if wrapper is None else _WAYS[wrapper.kind]
         peer = sender if wrapper is None else prepared(inner.from_) or sender
-        stamp = _stamp(stanza) if wrapper is None else wrapper.stamp
-        sent_at = _seconds(stamp)
+        stamp = stamp_of(stanza) if wrapper is None else wrapper.stamp
+        sent_at = seconds_of(stamp)
         if way is Way.LIVE and stamp is not None:
             way = Way.DELAYED
         to = prepared(inner.to) or self._own
-        return Incoming(Ref(uuid4().hex), stanza, wrapper, lane, peer, to, way, sent_at)
+        at_once = wrapper is None and is_at_once(lane, inner)
+        return Incoming(Ref(uuid4().hex), stanza, wrapper, lane, peer, to, way, sent_at, at_once=at_once)
 
     def _plain_inside(self, stanza: Stanza, wrapper: Wrapper) -> _Shown:
         """Return a carbon or an archived message that is nobody's, marked if it should have been encrypted."""
@@ -414,7 +368,7 @@ class IncomingStanzas:
             self._answer_for_client(item)
             return None
         reference = item.reference if item.promised else None
-        return self._shown(item, placeholder(item.inner, _title(item), why, reference))
+        return self._shown(item, placeholder(item.inner, item.title, why, reference))
 
     def _answer_for_client(self, item: Incoming) -> None:
         """Tell a peer that its request could not be opened: the client cannot, for it never saw it."""
@@ -467,6 +421,7 @@ class IncomingStanzas:
         item = self._under_way.pop(ref, None)
         if item is not None:
             self._done(item)
+        if item is not None and not item.at_once:
             self._lines.done(Direction.IN, item.peer.bare)
             self.go_on(item.peer.bare)
 
@@ -477,23 +432,3 @@ class IncomingStanzas:
         if item.since is not None:
             self._tally.took(Direction.IN, method, item.since)
         item.kept.release()
-
-
-def _title(item: Incoming) -> str:
-    return "" if item.lane is None else item.lane.harness.method.traits.title
-
-
-def _stamp(stanza: Stanza) -> str | None:
-    """What a stanza that was kept says about when it was sent, "" if nothing; None if it was not kept."""
-    try:
-        delay = next((found for name in _DELAYS if (found := stanza.child(name))), None)
-    except RemoteError:
-        return None
-    return None if delay is None else delay.attributes.get("stamp", "")
-
-
-def _seconds(stamp: str | None) -> float | None:
-    try:
-        return None if stamp is None else datetime.fromisoformat(stamp).timestamp()
-    except (ValueError, OverflowError):
-        return None

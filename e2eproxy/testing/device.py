@@ -185,10 +185,14 @@ class Device:
             may_answer=any(one.jid.bare == peer.bare for one in self.world.devices),
             room=peer.bare in self.world.server.rooms,
         )
-        if self.errands.waits("in", peer.bare):
+        if self.errands.waits("in", peer.bare) and not self._is_at_once(stanza):
             self.errands.hold("in", peer.bare, event)
         else:
             self.tell(event)
+
+    def _is_at_once(self, stanza: Stanza) -> bool:
+        at_once = self.method.traits.wire.at_once
+        return stanza.kind == "iq" and any(split_name(child.name) in at_once for child in stanza.children)
 
     def _answered(self, stanza: Stanza, peer: JID) -> bool:
         asked = self.errands.answered(stanza.id or "", peer)

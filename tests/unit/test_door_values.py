@@ -61,6 +61,7 @@ LEFT_OUT = {
         "body_prefixes": (),
         "body_marks": (),
         "iq_elements": frozenset(),
+        "at_once": frozenset(),
         "pep_nodes": (),
         "eme": "",
     },

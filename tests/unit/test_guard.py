@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 from bed.guard_world import JULIET, ROMEO, SECRET, World
 from bed.memory_session import DOMAIN
 
+from e2eproxy.methods import effects as e
+from e2eproxy.methods import events
+from e2eproxy.methods.door import DOOR_VERSION, Recognition
+from e2eproxy.methods.traits import Wire
 from e2eproxy.testing.object_method import ObjectMethod
 from e2eproxy.testing.session_method import FEATURE, SessionMethod
 from e2eproxy.xmpp.stanza import Stanza
@@ -222,3 +227,67 @@ def test_two_who_write_at_once_find_out_about_each_other():
     assert SECRET in juliet.texts
     assert "my only love" in romeo.texts
     assert SECRET.encode() not in b"".join(world.seen)
+
+
+class _Waiting:
+    """A method whose messages wait until its contact has asked for something."""
+
+    door_version = DOOR_VERSION
+    traits = evolve(
+        ObjectMethod.traits,
+        wire=Wire(
+            elements=frozenset({("urn:waits", "x")}),
+            iq_elements=frozenset({("urn:waits", "asks")}),
+            at_once=frozenset({("urn:waits", "asks")}),
+        ),
+    )
+
+    def __init__(self):
+        self.asked = False
+
+    def engine(self, _context):
+        return self
+
+    def recognise(self, stanza):
+        there = any("urn:waits" in child.name for child in stanza.children)
+        return Recognition.COMPLETE if there else Recognition.NONE
+
+    def handle(self, event):
+        if not isinstance(event, events.Inbound):
+            return ()
+        if event.stanza.kind == "message":
+            opened = e.Deliver(ref=event.ref, inside=e.Body("opened"), protection=e.Protection(key=None))
+            return (opened,) if self.asked else (e.Hold(ref=event.ref, why="It waits."),)
+        if event.stanza.type == "set":
+            return (e.Hold(ref=event.ref, why="It wants to wait, too."),)
+        self.asked = True
+        answer = e.Emit(to=event.peer, payload=b"", kind="iq", type="result", id=event.stanza.id)
+        return (e.Absorb(ref=event.ref, why="asked"), answer, e.Retry(contact=event.peer.bare))
+
+
+def test_what_others_may_wait_for_does_not_stand_behind_what_waits():
+    world = World(_Waiting(), theirs=())
+    romeo, juliet = world.sides
+    juliet.write(f"<message to='{romeo.jid}' type='chat'><x xmlns='urn:waits'/></message>".encode())
+    juliet.write(f"<message to='{romeo.jid}' type='chat'><body>behind it</body></message>".encode())
+    world.run()
+    assert romeo.texts == []
+    juliet.write(f"<iq type='get' id='q1' to='{romeo.jid}'><asks xmlns='urn:waits'/></iq>".encode())
+    world.run()
+    assert [(one.id, one.type) for one in juliet.read() if one.kind == "iq"] == [("q1", "result")]
+    assert [one.removeprefix("[nothing proves who wrote this] ") for one in romeo.texts] == [
+        "opened",
+        "behind it",
+    ]
+    assert romeo.bugs == []
+
+
+def test_what_others_may_wait_for_cannot_be_held_and_is_answered_all_the_same():
+    world = World(_Waiting(), theirs=())
+    romeo, juliet = world.sides
+    juliet.write(f"<iq type='set' id='q1' to='{romeo.jid}'><asks xmlns='urn:waits'/></iq>".encode())
+    world.run()
+    assert [(one.id, one.type) for one in juliet.read() if one.kind == "iq"] == [("q1", "error")]
+    juliet.write(f"<message to='{romeo.jid}' type='chat'><body>after it</body></message>".encode())
+    world.run()
+    assert romeo.texts == ["after it"]
