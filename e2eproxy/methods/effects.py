@@ -123,7 +123,10 @@ class Learn:
 
 @frozen(kw_only=True)
 class Verified:
-    """A check that people took part in ended: a shared secret, a short authentication string. ``holds``: its result."""
+    """A check ended: a shared secret, a short authentication string, a certificate. ``holds``: its result.
+
+    ``how`` "vouched" is not as good: a device that is accepted says so of another one, which then counts as accepted.
+    """
 
     contact: JID
     fingerprint: Fingerprint

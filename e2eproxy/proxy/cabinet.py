@@ -18,7 +18,7 @@ from e2eproxy.proxy import key_rules
 from e2eproxy.proxy.leftovers import reports_of
 from e2eproxy.proxy.notes import Leaves, Waits
 from e2eproxy.proxy.rules import resolve
-from e2eproxy.trust.values import Decision, IdentityKey, MethodRecord
+from e2eproxy.trust.values import Decision, IdentityKey, MethodRecord, decision_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -150,7 +150,7 @@ class Cabinet:
             case Learn():
                 return self._learn(work, method, effect, at)
             case Verified(contact=contact, fingerprint=fingerprint, how=how, holds=holds):
-                decision = Decision.VERIFIED if holds else Decision.UNDECIDED
+                decision = decision_of(how, holds=holds)
                 work.peer_keys.decide(
                     self._name,
                     str(contact.bare),

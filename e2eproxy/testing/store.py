@@ -8,7 +8,7 @@ from attrs import evolve
 
 from e2eproxy.methods.effects import Learn, Persist, PersistIdentity, Verified
 from e2eproxy.methods.events import TrustChanged
-from e2eproxy.trust.values import Decision, Fingerprint, IdentityKey, PeerKey
+from e2eproxy.trust.values import Decision, Fingerprint, IdentityKey, PeerKey, decision_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -91,7 +91,7 @@ class MemoryStore:
                 case Learn():
                     changes += self._learn(one)
                 case Verified():
-                    decision = Decision.VERIFIED if one.holds else Decision.UNDECIDED
+                    decision = decision_of(one.how, holds=one.holds)
                     changes += self.decide(one.contact, one.fingerprint, decision)
         return changes
 

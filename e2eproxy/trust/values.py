@@ -8,7 +8,7 @@ message text never show in a ``repr`` (law 8).
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from attrs import field, frozen
 
@@ -29,6 +29,17 @@ class Decision(enum.Enum):
     """Checked with the person: a fingerprint compared, a shared secret proved."""
     DISTRUSTED = "distrusted"
     """Refused by the user."""
+
+
+VOUCHED: Final = "vouched"
+"""How a key was checked for which an accepted device of the same person has vouched: by nobody else than that device."""
+
+
+def decision_of(how: str, *, holds: bool) -> Decision:
+    """What a check of the kind *how* makes of a key, if it *holds* and if not."""
+    if not holds:
+        return Decision.UNDECIDED
+    return Decision.ACCEPTED if how == VOUCHED else Decision.VERIFIED
 
 
 @frozen
