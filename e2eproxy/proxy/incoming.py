@@ -21,7 +21,6 @@ from e2eproxy.proxy.holding import NO_ROOM, Direction
 from e2eproxy.proxy.ids import Opened, Pair
 from e2eproxy.proxy.in_conversation import NO_NOTICE
 from e2eproxy.proxy.notes import Shown
-from e2eproxy.proxy.pipeline import Kept
 from e2eproxy.proxy.tally import FATES, NO_METHOD, Fate, Why
 from e2eproxy.trust.values import KeptOriginal
 from e2eproxy.xmpp import names
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from e2eproxy.proxy.desk import Desk
     from e2eproxy.proxy.holding import Lines
     from e2eproxy.proxy.notes import Note
-    from e2eproxy.proxy.pipeline import Ways
+    from e2eproxy.proxy.pipeline import Kept, Ways
     from e2eproxy.proxy.tally import Tally
     from e2eproxy.trust.values import SentId
     from e2eproxy.xmpp.archive_queries import ArchiveQueries
