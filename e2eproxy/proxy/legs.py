@@ -16,6 +16,8 @@ from zope.interface import implementer
 from e2eproxy.xmpp.prompt import PromptTransport
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
@@ -77,6 +79,8 @@ class Leg(Protocol):
     reading: Reading
     #: The transport. TCP, Unix and TLS transports share no interface that has all that is used of them.
     wire: Any
+    #: Sends bytes, unless the connection is being closed. The wire's own while it is open: one call less for each stanza.
+    write: Callable[[bytes], object]
     _session: Session | None
     _lingering: IDelayedCall | None = None
     _closing = False
@@ -93,6 +97,7 @@ class Leg(Protocol):
             if switch is not None:
                 switch(1)
         self.wire = self._wire()
+        self.write = self.wire.write
         self.reading = Reading(self.transport)
 
     def _wire(self) -> Any:  # noqa: ANN401 - see ``wire``
@@ -107,16 +112,11 @@ class Leg(Protocol):
         self.wire.unregisterProducer()
         self.reading.release("buffer")
 
-    def write(self, raw: bytes) -> None:
-        """Send bytes, unless the connection is being closed."""
-        if not self._closing:
-            self.wire.write(raw)
-
     def close(self) -> None:
         """Send what is under way, then close; wait a bounded time for the other side to close too."""
         if self._closing:
             return
-        self._closing = True
+        self._shut()
         self.wire.unregisterProducer()
         # What still comes is read and thrown away: unread bytes would make the kernel answer with a reset, which
         # can overtake the stream error the other side should read.
@@ -124,12 +124,17 @@ class Leg(Protocol):
         self._lingering = self._clock.callLater(LINGER_SECONDS, self.wire.abortConnection)
         self._finish()
 
+    def _shut(self) -> None:
+        """Take and send nothing from here on."""
+        self._closing = True
+        self.write = _into_nothing
+
     def _finish(self) -> None:
         self.wire.loseConnection()
 
     def abort(self) -> None:
         """Close at once, losing what is under way."""
-        self._closing = True
+        self._shut()
         self.wire.abortConnection()
 
     def readConnectionLost(self) -> None:  # noqa: N802 - Twisted's name
@@ -145,7 +150,7 @@ class Leg(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802 - Twisted's name
         """The connection is gone."""
-        self._closing = True
+        self._shut()
         if self._lingering is not None and self._lingering.active():
             self._lingering.cancel()
         session, self._session = self._session, None
@@ -204,3 +209,7 @@ class ServerLeg(Leg):
 
     def _gone(self, session: Session, reason: Failure) -> None:  # noqa: ARG002 - the shape of both legs
         session.server_gone(self)
+
+
+def _into_nothing(_raw: bytes) -> None:
+    """Where bytes go that come too late for a connection."""

@@ -270,8 +270,8 @@ class Relay:
         """
         if element.excess is not None:
             self._server_excess(element)
-        elif self._pipeline is not None and element.name in _STANZAS:
-            self._server_stanza(element, root, self._pipeline)
+        elif self.bound and element.name in _STANZAS:
+            self.server_stanza(element, root)
         elif StreamManagement.concerns(element.name):
             self._acknowledge(self._ledger.from_server(element))
             self._ledger.eased()
@@ -300,8 +300,10 @@ class Relay:
         elif self._early and not self.login.binding:
             raise StreamError("not-authorized", "The server bound no address for what was sent already.")
 
-    def _server_stanza(self, element: Element, root: bytes, pipeline: Pipeline) -> None:
-        if not self._client_there:
+    def server_stanza(self, element: Element, root: bytes) -> None:
+        """Relay a whole stanza to a client that is ``bound``. Raises StreamError as ``server_element`` does."""
+        pipeline = self._pipeline
+        if pipeline is None or not self._client_there:
             # The server has not been told that it arrived, and knows what to do with it.
             return
         raw = pipeline.from_server(element, root)

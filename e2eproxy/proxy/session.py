@@ -45,6 +45,7 @@ BEFORE_LOGIN_BYTES: Final = 16 * 1024
 SERVER_BYTES: Final = 16 * 1024 * 1024
 
 _RESTART_AFTER: Final = frozenset((names.SASL_SUCCESS,))
+_STANZAS: Final = names.STANZAS
 _BEFORE_LOGIN: Final = Limits(BEFORE_LOGIN_BYTES)
 _SERVER_LIMITS: Final = Limits(SERVER_BYTES, strict=False)
 
@@ -81,7 +82,7 @@ class Session:
         self.number = number
         self._life = Life(clock)
         self.client = ClientLeg(self, clock)
-        self._to_client = Way(self.client.write)
+        self._to_client = Way(self.client)
         self._from_client = Framer(_BEFORE_LOGIN, watch_for=quick.WATCHED_OF_CLIENT)
         self._header: Header | None = None
         self._client_root = b""
@@ -98,7 +99,7 @@ class Session:
         self._client_told = False
         self._upstream: Upstream | None = None
         self._server: ServerLeg | None = None
-        self._to_server = Way(_into_nothing)
+        self._to_server = Way(_Nowhere())
         self._from_server = Framer(_SERVER_LIMITS)
         self._server_root = b""
         self._relay: Relay | None = None
@@ -127,32 +128,30 @@ class Session:
             pieces = self._from_client.receive(data)
         except StreamError as error:
             broken, pieces = error, self._from_client.completed
-        broken = self._corked(self._client_pieces, pieces) or broken
+        try:
+            if len(pieces) == 1:
+                # Most often. Nothing has to be gathered.
+                self._client_pieces(pieces)
+            else:
+                self._corked(self._client_pieces, pieces)
+        except StreamError as error:
+            broken = error
         if broken is not None:
             if self._header is None and data.startswith(client_settings.HANDSHAKE):
                 broken = StreamError(broken.condition, client_settings.DIRECT)
             self._log.info("{n}: the client broke its stream: {text}", n=self.number, text=broken.text)
             self.end(broken.condition, broken.text)
 
-    def _corked(self, work: Callable[[list[Piece]], None], pieces: list[Piece]) -> StreamError | None:
-        """Do *work* on *pieces*; what it sends leaves in one write each way. Return the error that ended it, if any."""
-        if len(pieces) == 1:
-            try:
-                work(pieces)
-            except StreamError as error:
-                return error
-            return None
+    def _corked(self, work: Callable[[list[Piece]], None], pieces: list[Piece]) -> None:
+        """Do *work* on *pieces*; what it sends leaves in one write each way."""
         to_client, to_server = self._to_client, self._to_server
         to_client.cork()
         to_server.cork()
         try:
             work(pieces)
-        except StreamError as error:
-            return error
         finally:
             to_server.uncork()
             to_client.uncork()
-        return None
 
     def _client_pieces(self, pieces: list[Piece]) -> None:
         for at, piece in enumerate(pieces):
@@ -165,15 +164,14 @@ class Session:
             relay = self._relay
             if relay is None:
                 self._client_first(piece)
-            elif piece.__class__ is Element:
-                self._client_element(piece, relay)
-            else:
+            elif piece.__class__ is not Element:
                 self._client_other(piece)
+            elif relay.bound and piece.name in _STANZAS:
+                relay.client_stanza(piece, self._client_root)
+            else:
+                self._client_element(piece, relay)
 
     def _client_element(self, element: Element, relay: Relay) -> None:
-        if relay.bound and element.name in names.STANZAS:
-            relay.client_stanza(element, self._client_root)
-            return
         self._tried = True
         if not relay.client_element(element, self._client_root):
             self._part()
@@ -248,7 +246,7 @@ class Session:
             raise AssertionError("a server for a client that named none")
         self._upstream = upstream
         self._server = server = ServerLeg(self, self._clock)
-        self._to_server = Way(server.write)
+        self._to_server = Way(server)
         self._from_server = Framer(
             _SERVER_LIMITS, restart_after=_RESTART_AFTER, watch_for=quick.WATCHED_OF_SERVER
         )
@@ -282,7 +280,13 @@ class Session:
             pieces = self._from_server.receive(data)
         except StreamError as error:
             broken, pieces = error, self._from_server.completed
-        broken = self._corked(self._server_pieces, pieces) or broken
+        try:
+            if len(pieces) == 1:
+                self._server_pieces(pieces)
+            else:
+                self._corked(self._server_pieces, pieces)
+        except StreamError as error:
+            broken = error
         if broken is not None and leg is self._server:
             self._server_broke(broken)
         elif self._client_held and self._header_shown:
@@ -295,6 +299,8 @@ class Session:
         for piece in pieces:
             if piece.__class__ is not Element:
                 self._server_other(piece, relay)
+            elif relay.bound and piece.excess is None and piece.name in _STANZAS:
+                relay.server_stanza(piece, self._server_root)
             elif relay.bound:
                 relay.server_element(piece, self._server_root)
             else:
@@ -354,7 +360,11 @@ class Session:
         early, self._early = self._early, []
         if self._life.state is State.RELAYING:
             self._life.wait(SILENCE_SECONDS, self._client_too_slow)
-        broken = self._corked(self._client_pieces, early)
+        broken = None
+        try:
+            self._corked(self._client_pieces, early)
+        except StreamError as error:
+            broken = error
         self.client.reading.release("session")
         if broken is not None:
             self.end(broken.condition, broken.text)
@@ -492,6 +502,8 @@ class Session:
         self._held_header = None
 
 
-def _into_nothing(_raw: bytes) -> None:
+class _Nowhere:
     """Where bytes go while there is no server: nothing is sent then."""
-    raise AssertionError("bytes for a server that is not there")
+
+    def write(self, _raw: bytes) -> None:
+        raise AssertionError("bytes for a server that is not there")

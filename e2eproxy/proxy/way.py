@@ -7,19 +7,28 @@ is passing in parts waits for its last part, for a stanza cannot stand inside an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+class Outlet(Protocol):
+    """What bytes are written to. Its ``write`` may be replaced at any time, so it is looked up for each write."""
+
+    @property
+    def write(self) -> Callable[[bytes], object]:
+        """Write bytes behind all that were written before."""
+        ...
+
+
 class Way:
-    """A queue in front of ``write``, a function that takes bytes."""
+    """A queue in front of an outlet."""
 
-    __slots__ = ("_corked", "_in_part", "_queue", "_waiting", "_write")
+    __slots__ = ("_corked", "_in_part", "_outlet", "_queue", "_waiting")
 
-    def __init__(self, write: Callable[[bytes], None]) -> None:
-        self._write = write
+    def __init__(self, outlet: Outlet) -> None:
+        self._outlet = outlet
         self._queue: list[bytes] = []
         self._waiting: list[bytes] = []
         self._corked = False
@@ -37,7 +46,7 @@ class Way:
         elif self._corked:
             self._queue.append(raw)
         else:
-            self._write(raw)
+            self._outlet.write(raw)
 
     def send_part(self, raw: bytes, *, last: bool) -> None:
         """Send a piece of a large element; until its ``last`` one nothing else gets between."""
@@ -59,4 +68,4 @@ class Way:
         queue = self._queue
         if queue:
             self._queue = []
-            self._write(queue[0] if len(queue) == 1 else b"".join(queue))
+            self._outlet.write(queue[0] if len(queue) == 1 else b"".join(queue))

@@ -41,6 +41,7 @@ NAMES_IN_ONE_STANZA: Final = 1_000_000
 _new_tuple: Final = tuple.__new__
 
 _SPACE: Final = b" \t\r\n"
+_STREAM: Final = names.STREAM
 # A byte order mark, or a zero byte in the first two, makes expat read UTF-16 even where UTF-8 is forced.
 _UTF16: Final = re.compile(rb"[\xfe\xff\0]|.\0", re.DOTALL)
 # Only ever applied where expat has just accepted a start tag.
@@ -248,7 +249,7 @@ class Framer:
             self._inner = True
             if name in self._watch_for:
                 self._watched = True
-            if depth > self._deepest or len(attributes) > self._most_attributes:
+            if depth > self._deepest or (attributes and len(attributes) > self._most_attributes):
                 self._exceed("depth" if depth > self._deepest else "attributes")
             return
         start = self._parser.CurrentByteIndex - self._origin
@@ -257,7 +258,7 @@ class Framer:
             return
         if start != self._cursor:
             self._gap(start)
-        if name == names.STREAM:
+        if name == _STREAM:
             raise _Restart(start)
         self._name = name
         self._attributes = attributes
@@ -266,7 +267,7 @@ class Framer:
             self._exceed("attributes")
 
     def _header(self, name: str, attributes: list[str], start: int) -> None:
-        if name != names.STREAM:
+        if name != _STREAM:
             raise StreamError(
                 "invalid-namespace", "A stream begins with <stream:stream> in its own namespace."
             )
@@ -295,7 +296,8 @@ class Framer:
             end = source.find(b">", at) + 1
         self._cursor = end
         raw = source[start:end]
-        if end - start > self._longest or self._excess or self._streaming:
+        if self._excess or end - start > self._longest:
+            # Also the last part of one that has passed in parts: it did so because it was too long.
             self._end_large(bytes(raw), name)
         else:
             if raw.__class__ is not bytes:
