@@ -79,10 +79,17 @@ def library():
 
 
 class Libotr:
-    """A client made of libotr, with a recorded key. What it sends is gathered in ``out``."""
+    """A client made of libotr, with a recorded key. What it sends is gathered in ``out``.
 
-    def __init__(self, loaded, versions=(2, 3), size=0, policy=START_ON_TAG | START_ON_ERROR):
+    *place*: the folder with key and instance tag of *account*, which writes to *peer*.
+    """
+
+    def __init__(
+        self, loaded, versions=(2, 3), size=0, policy=START_ON_TAG | START_ON_ERROR,
+        *, account=ACCOUNT, peer=PEER, place=PLACE,
+    ):  # fmt: skip
         self.loaded, self.size = loaded, size
+        self.account, self.peer = account, peer
         self.policy = policy | sum(ALLOW[one] for one in versions)
         self.out, self.heard, self.unasked, self.compared = [], [], [], []
         self.secure = self.failed = False
@@ -90,7 +97,7 @@ class Libotr:
         self.ops = c.byref(self.callbacks)
         self.state = loaded.otrl_userstate_create()
         for read, kind in (("otrl_privkey_read", "private_key"), ("otrl_instag_read", "instance_tags")):
-            path = PLACE / f"libotr-alice.otr.{kind}"
+            path = place / f"libotr-alice.otr.{kind}"
             assert getattr(loaded, read)(self.state, str(path).encode()) == 0
 
     def _ops(self):
@@ -140,7 +147,9 @@ class Libotr:
 
     @property
     def context(self):
-        return self.loaded.otrl_context_find(self.state, PEER, ACCOUNT, PROTOCOL, BEST, 0, None, None, None)
+        return self.loaded.otrl_context_find(
+            self.state, self.peer, self.account, PROTOCOL, BEST, 0, None, None, None
+        )
 
     def sent(self):
         out, self.out = self.out, []
@@ -150,7 +159,7 @@ class Libotr:
         """Send *text*; returns what leaves, whole."""
         message = c.c_void_p()
         self.loaded.otrl_message_sending(
-            self.state, self.ops, None, ACCOUNT, PROTOCOL, PEER, BEST, text.encode(), None,
+            self.state, self.ops, None, self.account, PROTOCOL, self.peer, BEST, text.encode(), None,
             c.byref(message), SEND_ALL, None, None, None,
         )  # fmt: skip
         self.loaded.otrl_message_free(message)
@@ -160,7 +169,7 @@ class Libotr:
         """Take in *text*; returns what leaves."""
         message, tlvs = c.c_void_p(), c.c_void_p()
         internal = self.loaded.otrl_message_receiving(
-            self.state, self.ops, None, ACCOUNT, PROTOCOL, PEER, text.encode(),
+            self.state, self.ops, None, self.account, PROTOCOL, self.peer, text.encode(),
             c.byref(message), c.byref(tlvs), None, None, None,
         )  # fmt: skip
         if message and not internal:
@@ -170,7 +179,9 @@ class Libotr:
         return self.sent()
 
     def disconnect(self):
-        self.loaded.otrl_message_disconnect(self.state, self.ops, None, ACCOUNT, PROTOCOL, PEER, BEST)
+        self.loaded.otrl_message_disconnect(
+            self.state, self.ops, None, self.account, PROTOCOL, self.peer, BEST
+        )
         self.secure = False
         return self.sent()
 

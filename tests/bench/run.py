@@ -1,7 +1,7 @@
 """The bench: what e2eproxy costs beside relays that do less, and beside one that does it the usual way.
 
-    python tests/bench/run.py [--quick] [--only framer,echo,chat,memory,clients,control] [--json FILE]
-                                [--into FILE]
+    python tests/bench/run.py [--quick] [--only framer,echo,chat,memory,clients,control,otr]
+                                [--json FILE] [--into FILE]
 
 Prints Markdown tables, then the limits that have to be kept; ``--json`` writes all values of all repetitions, ``--into``
 puts what is printed into a document, in the place of the previous run's. The full
@@ -29,6 +29,7 @@ import echo_part  # noqa: E402 - after the path
 import framer_part  # noqa: E402 - after the path
 import machine  # noqa: E402 - after the path
 import memory_part  # noqa: E402 - after the path
+import otr_part  # noqa: E402 - after the path
 import report  # noqa: E402 - after the path
 from rows import Bench  # noqa: E402 - after the path
 
@@ -39,6 +40,7 @@ PARTS = {
     "memory": ("Memory, upstream TLS", memory_part),
     "clients": ("One client and a thousand", clients_part),
     "control": ("A hundred at the control socket", control_part),
+    "otr": ("OTR beside libotr", otr_part),
 }
 LONGEST_SECONDS = {True: 480, False: 1500}  # quick, full: a bench that hangs ends here
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from e2eproxy.xmpp.jid import JID
 
 MOST_STRANGERS: Final = 1000
-"""So many conversations without a session are remembered; a contact that invents resources pushes out its own."""
+"""So many conversations without a session are remembered, at most; who invents resources pushes out its own."""
 MOST_PARTS: Final = 4 * MOST_TEXT
 """So many characters of unfinished messages are kept for an account, whoever sends them."""
 
 
-@define(kw_only=True)
+@define(kw_only=True, eq=False)
 class Entry:
     """One conversation, and what the engine remembers beside it. Times are seconds since 1970.
 
@@ -74,68 +74,112 @@ class Entry:
 
 
 class Book:
-    """The conversations of an account, by our and the peer's full JID (bare, where we only asked so far)."""
+    """The conversations of an account, by our full JID, the contact and the peer's full JID (bare, where we only asked so far).
+
+    Nothing that is done for a message looks at all of them: an account may have ten thousand.
+    """
 
     def __init__(self) -> None:
         """Begin without any."""
-        self._entries: dict[tuple[JID, JID], Entry] = {}
+        self._streams: dict[JID, dict[JID, dict[JID, Entry]]] = {}
+        self._count = 0
+        self._look_at = MOST_STRANGERS
+        # Those with an unfinished message, the oldest first; some may have finished it meanwhile.
+        self._unfinished: dict[Entry, JID] = {}
 
     def find(self, own: JID, peer: JID) -> Entry | None:
         """The conversation, or None."""
-        return self._entries.get((own, peer))
+        return self._with(own, peer.bare).get(peer)
 
     def entry(self, own: JID, peer: JID, tag: int) -> Entry:
         """The conversation, begun if there is none; *tag* is our instance tag."""
-        found = self._entries.get((own, peer))
+        found = self.find(own, peer)
         if found is None:
             self._forget_strangers()
             found = Entry(now=talk.Conversation(own_tag=tag))
-            self._entries[own, peer] = found
+            self._put(own, peer, found)
         return found
 
+    def _with(self, own: JID, contact: JID) -> dict[JID, Entry]:
+        return self._streams.get(own, {}).get(contact, {})
+
+    def _put(self, own: JID, peer: JID, entry: Entry) -> None:
+        self._streams.setdefault(own, {}).setdefault(peer.bare, {})[peer] = entry
+        self._count += 1
+
+    def _take(self, own: JID, peer: JID) -> Entry | None:
+        known = self._with(own, peer.bare)
+        taken = known.pop(peer, None)
+        if taken is not None:
+            self._count -= 1
+            if not known:
+                del self._streams[own][peer.bare]
+        return taken
+
     def _forget_strangers(self) -> None:
-        if len(self._entries) < MOST_STRANGERS:
+        """Forget those without a session if there are too many, a tenth at once, so that it is not done each time."""
+        if self._count < self._look_at:
             return
-        # The oldest first: a dict keeps the order in which they were begun.
-        idle = [key for key, one in self._entries.items() if one.disposable]
-        for key in idle[: len(self._entries) - MOST_STRANGERS + 1]:
-            del self._entries[key]
+        idle = sorted(self._idle(), key=lambda one: one[0], reverse=True)
+        gone = idle[: len(idle) - MOST_STRANGERS * 9 // 10] if len(idle) >= MOST_STRANGERS else []
+        for _, own, peer in gone:
+            self.forget(own, peer)
+        self._look_at = self._count + MOST_STRANGERS - (len(idle) - len(gone))
+
+    def _idle(self) -> Iterator[tuple[int, JID, JID]]:
+        """Those that can be forgotten: how many the contact has that were begun no earlier, our and the peer's JID."""
+        for own, contacts in self._streams.items():
+            for known in contacts.values():
+                for number, (peer, one) in enumerate(known.items()):
+                    if one.disposable:
+                        yield len(known) - number, own, peer
 
     def of(self, own: JID, contact: JID) -> list[tuple[JID, Entry]]:
         """All conversations with a *contact* (bare), the one last heard from first."""
-        found = [
-            (peer, one) for (ours, peer), one in self._entries.items() if ours == own and peer.bare == contact
-        ]
+        found = self._with(own, contact).items()
         return sorted(found, key=lambda one: one[1].heard_at, reverse=True)
 
     def of_stream(self, own: JID) -> Iterator[tuple[JID, Entry]]:
         """All conversations of a stream of ours."""
-        return iter([(peer, one) for (ours, peer), one in self._entries.items() if ours == own])
+        return iter([one for known in self._streams.get(own, {}).values() for one in known.items()])
 
     def all(self) -> Iterator[tuple[JID, JID, Entry]]:
         """Every conversation, with our and the peer's JID."""
-        return iter([(own, peer, one) for (own, peer), one in self._entries.items()])
+        return iter([(own, peer, one) for own in self._streams for peer, one in self.of_stream(own)])
 
     def forget(self, own: JID, peer: JID) -> None:
         """Forget a conversation."""
-        self._entries.pop((own, peer), None)
+        taken = self._take(own, peer)
+        if taken is not None:
+            self._unfinished.pop(taken, None)
 
-    def bound_parts(self, newest: Entry) -> tuple[JID, ...]:
-        """Give up unfinished messages, the *newest* last, until the rest is not too long; returns whose they were."""
-        total = sum(len(one.partial.text) for one in self._entries.values())
+    def bound_parts(self, newest: Entry, peer: JID) -> tuple[JID, ...]:
+        """Give up unfinished messages, that of the *newest* (with *peer*) last, until the rest is not too long.
+
+        Returns whose they were.
+        """
+        self._unfinished = {one: whose for one, whose in self._unfinished.items() if one.partial.text}
+        if newest.partial.text:
+            self._unfinished[newest] = peer
+        total = sum(len(one.partial.text) for one in self._unfinished)
         lost: list[JID] = []
-        for (_, peer), one in self._entries.items():
+        for one, whose in self._unfinished.items():
             if total <= MOST_PARTS:
                 break
-            if one is not newest and one.partial.text:
+            if one is not newest:
                 total -= len(one.partial.text)
                 one.partial = fragments.Partial()
-                lost.append(peer)
+                lost.append(whose)
         return tuple(lost)
 
     def move(self, own: JID, old: JID, new: JID) -> None:
         """The peer's client is at another JID now."""
-        self._entries[own, new] = self._entries.pop((own, old))
+        moved = self._take(own, old)
+        if moved is not None:
+            self.forget(own, new)
+            self._put(own, new, moved)
+            if moved in self._unfinished:
+                self._unfinished[moved] = new
 
     def with_tag(self, own: JID, contact: JID, tag: int) -> JID | None:
         """Where the client of *contact* that has the instance *tag* was last, if we have a session with it."""

@@ -162,7 +162,7 @@ def _fragment(account: Account, event: events.Inbound, form: Any) -> tuple[e.Eff
     timer = e.SetTimer(name=f"parts {event.own} {event.peer}", seconds=PATIENCE if after.count else None)
     if whole is None:
         entry.partial, entry.partial_tag = after, form.sender
-        lost = tuple(_parts_lost(peer) for peer in account.book.bound_parts(entry))
+        lost = tuple(_parts_lost(peer) for peer in account.book.bound_parts(entry, event.peer))
         return (*kept, e.Absorb(ref=event.ref, why="A part of a message."), timer, *lost)
     inside = forms.form_of(whole)
     if not isinstance(inside, forms.Encoded):
