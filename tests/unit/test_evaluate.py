@@ -258,6 +258,19 @@ def test_html_is_a_page_with_all_columns_and_nothing_from_elsewhere():
     assert "http" not in out
 
 
+@pytest.mark.parametrize("form", ["--json", "--html"])
+def test_otr_has_its_row_without_being_named(form):
+    out = io.StringIO()
+    assert evaluate_command(("--experiment", "online.at-once", form), out=out) == GOOD
+    if form == "--json":
+        assert [(one["method"], one["good"]) for one in json.loads(out.getvalue())] == [("otr", True)]
+    else:
+        assert (
+            "<th>OTR<small>Off-the-Record Messaging Protocol, versions 2 and 3 (XEP-0364)</small></th>"
+            in out.getvalue()
+        )
+
+
 def lying():
     method = SessionMethod()
     claims = evolve(method.traits.claims, offline_messages=Claim(True))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from attrs import evolve
 
-from e2eproxy.evaluate.experiments import evaluate
+from e2eproxy.evaluate.experiments import COLUMNS, evaluate
+from e2eproxy.evaluate.table import title, word
 from e2eproxy.methods import effects as e
 from e2eproxy.methods import events
 from e2eproxy.methods.door import Recognition
@@ -526,6 +528,13 @@ def test_it_is_what_it_claims():
     report = evaluate(OtrMethod())
     assert report.bugs == ()
     assert report.disagreements == ()
+    page = (
+        (Path(__file__).parents[2] / "docs" / "methods.md")
+        .read_text("utf-8")
+        .partition("## OTR, measured")[2]
+    )
+    told = re.findall(r"^\| (.+?) \| (yes|no) \| ?(.*?) ?\|$", page, re.MULTILINE)
+    assert told == [(title(one.column), word(one), one.how) for one in report.cells if one.column in COLUMNS]
 
 
 def test_a_handshake_that_came_to_nothing_does_not_keep_the_next_session_waiting():

@@ -8,6 +8,7 @@ comes from the randomness that is handed in (law 7).
 from __future__ import annotations
 
 import hashlib
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from attrs import field, frozen
@@ -57,9 +58,9 @@ class PublicKey:
         """The 20 bytes that its fingerprint shows."""
         return hashlib.sha1(self._numbers()).digest()  # noqa: S324 - what OTR calls a fingerprint
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """Five groups of eight digits, as people compare them."""
+        """Five groups of eight digits, as people compare them; each message is told by it."""
         digits = self.hashed.hex().upper()
         return " ".join(digits[at : at + 8] for at in range(0, 40, 8))
 
