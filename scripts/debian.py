@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Package: what the tests do with it.
 PACKAGES = {
     "ejabberd": "server of the test bed",
+    "faketime": "a daemon whose clock is wrong",
     "finch": "client of the test bed",
     "gnupg": "keys for clients of the test bed",
     "groff-base": "the man pages, read by a test",

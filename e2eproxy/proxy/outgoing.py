@@ -99,7 +99,7 @@ class OutgoingStanzas:
         self._may_offer = may_offer
         self._tally = tally
         self._waits = DiscoveryWaits()
-        self._patience = Patience(lines, schedule, tell)
+        self._patience = Patience(lines, now, schedule, tell)
         self._rulings = Rulings(desk, self._waits, now)
         self._under_way: dict[Ref, Outgoing] = {}
         self._waking: set[JID] = set()

@@ -26,30 +26,48 @@ _LEFT: Final = frozenset((Fate.PASSED, Fate.CHANGED, Fate.PROTECTED))
 
 
 class Patience:
-    """That of one stream. *schedule(seconds, function)* calls back later, *tell* tells the user."""
+    """That of one stream. *now*: seconds; *schedule(seconds, function)* calls back later, *tell* tells the user."""
 
     def __init__(
         self,
         lines: Lines[Outgoing],
+        now: Callable[[], float],
         schedule: Callable[[float, Callable[[], None]], None],
         tell: Callable[[str, JID], None],
     ) -> None:
         self._lines = lines
+        self._now = now
         self._schedule = schedule
         self._tell = tell
-        # What waits and may have to be told of, and of whose line the user knows.
-        self._waiting: set[str] = set()
+        # By line, what waits and may have to be told of, with the time when that is; and of whose line the user knows.
+        self._waiting: dict[JID, dict[str, tuple[float, Outgoing]]] = {}
+        self._timed: set[JID] = set()
         self._told: dict[JID, str] = {}
 
     def begin(self, item: Outgoing) -> None:
         """Take note that *item* did not leave at once."""
         if item.stanza.kind == "message" and item.stanza.child(BODY) is not None:
-            self._waiting.add(item.ref)
-            self._schedule(NOTICE_SECONDS, partial(self._late, item))
+            due = self._now() + NOTICE_SECONDS
+            self._waiting.setdefault(item.line, {})[item.ref] = (due, item)
+            self._look_again(item.line)
+
+    def _look_again(self, line: JID) -> None:
+        """See to it that the next text of *line* is told of in time; a line has one timer, however many texts wait in it."""
+        now = self._now()
+        later = [due for due, _ in self._waiting.get(line, {}).values() if due > now]
+        if later and line not in self._timed:
+            self._timed.add(line)
+            self._schedule(min(later) - now, partial(self._look, line))
+
+    def _look(self, line: JID) -> None:
+        self._timed.discard(line)
+        now = self._now()
+        late = [item for due, item in self._waiting.get(line, {}).values() if due <= now]
+        if late and line not in self._told:
+            self._late(late[0])
+        self._look_again(line)
 
     def _late(self, item: Outgoing) -> None:
-        if item.ref not in self._waiting or item.line in self._told:
-            return
         self._told[item.line] = item.ref
         line = self._lines.by_contact.get((Direction.OUT, item.line))
         why = line.held[0].waiting if line is not None else ""
@@ -61,9 +79,11 @@ class Patience:
 
     def over(self, item: Outgoing, fate: Fate) -> None:
         """Take note of what became of *item*."""
-        if item.ref not in self._waiting:
+        there = self._waiting.get(item.line, {})
+        if there.pop(item.ref, None) is None:
             return
-        self._waiting.remove(item.ref)
+        if not there:
+            del self._waiting[item.line]
         if self._told.get(item.line) == item.ref:
             del self._told[item.line]
             if fate in _LEFT:

@@ -41,12 +41,14 @@ class Daemon:
         *,
         options: Sequence[str] = (),
         directory: Path | None = None,
+        before: Sequence[str] = (),
     ) -> None:
-        """Prepare it for the server at 127.0.0.1:*upstream_port*; *options* are added to the command line."""
+        """Prepare it for the server at 127.0.0.1:*upstream_port*; *options* are added to the command line, *before* stands first."""
         self.certificates = certificates
         self.upstream_port = upstream_port
         self.tls = tls
         self.options = options
+        self.before = before
         self._given = directory
         self.directory = Path()
         self.port = 0
@@ -87,6 +89,7 @@ class Daemon:
     def _command(self, data: Path) -> list[str]:
         trust = [] if self.tls == "none" else ["--upstream-ca", str(self.certificates.ca_file)]
         return [
+            *self.before,
             sys.executable, "-m", "e2eproxy", "run",
             "--listen", "tcp:0:interface=127.0.0.1",
             "--upstream", f"127.0.0.1:{self.upstream_port}",

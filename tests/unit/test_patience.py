@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from bed.guard_world import World
 from bed.session_states import METHODS, REQUIRE
+from twisted.internet.task import Clock
 
-from e2eproxy.proxy.patience import NOTICE_SECONDS
+from e2eproxy.proxy.holding import Lines
+from e2eproxy.proxy.patience import NOTICE_SECONDS, Patience
+from e2eproxy.proxy.tally import Fate
+from e2eproxy.xmpp.jid import JID
+from e2eproxy.xmpp.stanza import Stanza
 
 SOON, LATE = NOTICE_SECONDS - 1, NOTICE_SECONDS + 1
 
@@ -81,3 +88,26 @@ def test_a_stream_that_ends_meanwhile_is_told_nothing(world):
     romeo.end_stream()
     world.wait(LATE)
     assert not waits(romeo)
+
+
+def test_a_line_has_one_timer_however_many_texts_wait_in_it():
+    clock, told = Clock(), []
+    patience = Patience(Lines(), clock.seconds, clock.callLater, lambda text, _: told.append(text))
+    jid = JID.parse("juliet@example.test")
+    said = Stanza.parse(b"<message xmlns='jabber:client'><body>hark</body></message>")
+    items = [SimpleNamespace(ref=str(one), line=jid, contact=jid, stanza=said) for one in range(40)]
+    for item in items:
+        patience.begin(item)
+        clock.advance(0.05)
+        assert len(clock.getDelayedCalls()) == 1
+    clock.advance(SOON)
+    assert len(told) == 1
+    patience.over(items[0], Fate.PROTECTED)
+    clock.advance(2)
+    # The next that has waited long enough is told of, as it always was.
+    assert len([one for one in told if "waits" in one]) == 2
+    for item in items[1:]:
+        patience.over(item, Fate.PROTECTED)
+    clock.advance(60)
+    assert not clock.getDelayedCalls()
+    assert len([one for one in told if "waits" in one]) == 2
