@@ -3,11 +3,13 @@
 The same total load each time, one stanza under way: with one client; with a thousand of which one talks; and with a
 thousand that talk in turn. So a relay reads chunks of one stanza in all cases. In the last one each stanza meets state
 that nobody has touched for a thousand stanzas, so the processor's caches are cold for it: the raw relay, which has next to
-no state, shows how much of that growth is the kernel's and the caches'. Plain TCP on both sides.
+no state, shows how much of that growth is the kernel's and the caches'. Plain TCP on both sides. All cases take turns of 0.3 seconds,
+every other time backwards; the growth is the median of those within one turn. Everything is fresh several times.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING
 
@@ -26,30 +28,44 @@ CASES = {ONE: (1, 1), IDLE: (MANY, 1), IN_TURN: (MANY, MANY)}
 TLS = "none"
 
 
-def measure(
-    bench: Bench, start: Callable[[int, str], Process], connected: int, talking: int, seconds: float
-) -> float:
-    """Run one row once; return CPU per stanza in microseconds."""
-    with (
-        bench.echo_server(TLS) as server,
-        start(server.port(), TLS) as tested,
-        LoadProcess("load.py", [str(tested.port())], bench.cores.load, bench.scratch) as load,
-    ):
-        load.ask("connect", count=connected, login=True)
-        load.ask("window", seconds=seconds / 4, size=1, watch=tested.pid, clients=talking)  # warm up
-        return load.ask("window", seconds=seconds, size=1, watch=tested.pid, clients=talking)["cpu_us"]
+class Field:
+    """One fresh echo server; each row's relay once with one client and once with many."""
+
+    def __init__(
+        self, bench: Bench, starts: dict[str, Callable[[int, str], Process]], stack: contextlib.ExitStack
+    ) -> None:
+        server = stack.enter_context(bench.echo_server(TLS))
+        self._tested: dict[tuple[str, int], tuple[LoadProcess, int]] = {}
+        for name, start in starts.items():
+            for connected in (1, MANY):
+                relay = stack.enter_context(start(server.port(), TLS))
+                load = LoadProcess("load.py", [str(relay.port())], bench.cores.load, bench.scratch)
+                stack.enter_context(load)
+                load.ask("connect", count=connected, login=True)
+                self._tested[name, connected] = load, relay.pid
+
+    def measure(self, name: str, case: str, seconds: float) -> float:
+        """Let one row have its turn; return CPU per stanza in microseconds."""
+        connected, talking = CASES[case]
+        load, watched = self._tested[name, connected]
+        return load.ask("window", seconds=seconds, size=1, watch=watched, clients=talking)["cpu_us"]
 
 
 def run(bench: Bench, quick: bool) -> tuple[dict, list[Verdict]]:
-    """Return the medians over all repetitions and what they mean for the limit."""
-    repetitions, seconds = (2, 0.5) if quick else (6, 1.0)
+    """Return the medians over all turns and what they mean for the limit."""
+    servers, turns, seconds = (1, 8, 0.2) if quick else (3, 16, 0.3)
     starts = {"raw relay": bench.raw, "e2eproxy": bench.e2eproxy}
     cells = [(name, case) for name in starts for case in CASES]
     runs: dict[tuple[str, str], list[float]] = {cell: [] for cell in cells}
-    for repetition in range(repetitions):
-        for name, case in alternated(cells, repetition):
-            print(f"clients {repetition + 1}/{repetitions}: {name}, {case}", file=sys.stderr)
-            runs[name, case].append(measure(bench, starts[name], *CASES[case], seconds))
+    for repetition in range(servers):
+        print(f"clients {repetition + 1}/{servers}", file=sys.stderr)
+        with contextlib.ExitStack() as stack:
+            field = Field(bench, starts, stack)
+            for name, case in cells:
+                field.measure(name, case, seconds)  # warm up
+            for turn in range(turns):
+                for name, case in alternated(cells, turn):
+                    runs[name, case].append(field.measure(name, case, seconds))
     result: dict = {}
     for name in starts:
         result[name] = {case: spread(runs[name, case]) for case in CASES}

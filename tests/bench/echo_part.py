@@ -3,9 +3,12 @@
 A stanza that goes through and comes back has passed the relay twice and counts as two, in CPU and in throughput. CPU is
 the relay process's own (user and system, from the scheduler's nanosecond count), not the server's or the load's; *busy*
 is its share of a core. Latency is that of the whole round trip; *added* is what it has over the row "direct" of the
-same repetition. With TLS, client and server of that row speak TLS to each other, on the load's core; with several
-stanzas under way a relay that does it on a core of its own can then be faster than none. Ratios and differences are
-the medians of those within one repetition.
+same turn. With TLS, client and server of that row speak TLS to each other, on the load's core; with several
+stanzas under way a relay that does it on a core of its own can then be faster than none.
+
+All rows' relays and clients are connected with one server, and take turns of a fifth of a second, every other time
+backwards; ratios and differences are the medians of those within one turn, since the speed of a machine that is shared can
+change by a factor of two from one second to the next. Servers and relays are fresh several times.
 
 All rows use the same kind of transport on both sides: plain TCP from the client, to the server plain TCP or direct TLS.
 STARTTLS has no rows of its own: after the handshake its bytes are direct TLS's, and HAProxy cannot speak it.
@@ -28,48 +31,73 @@ WINDOWS = {"one": 1, "20": 20}
 LOADS = [*WINDOWS, "bulk"]
 
 
-def measure(bench: Bench, start: Callable[[int, str], Process] | None, tls: str, seconds: float) -> dict:
-    """Run one row once, with a fresh server, relay and load; return the numbers of each load."""
-    with contextlib.ExitStack() as stack:
-        server = stack.enter_context(bench.echo_server(tls))
-        relay = stack.enter_context(start(server.port(), tls)) if start else None
-        arguments = [str((relay or server).port())]
-        if relay is None and tls == "direct":
-            arguments.append(str(bench.ca))
-        load = stack.enter_context(LoadProcess("load.py", arguments, bench.cores.load, bench.scratch))
-        load.ask("connect", count=1, login=True)
-        watch = relay.pid if relay else None
-        result = {}
-        for name in LOADS:
-            order = {"do": "bulk"} if name == "bulk" else {"do": "window", "size": WINDOWS[name]}
-            load.ask(**order, seconds=seconds / 4, watch=watch)  # warm up
-            result[name] = load.ask(**order, seconds=seconds, watch=watch)
-        result["session"] = next(
-            (line for line in server.said().splitlines() if line.startswith("session ")), ""
-        )
-        return result
+class Field:
+    """One fresh echo server, and all rows' relays and clients on it, ready for orders."""
+
+    def __init__(
+        self,
+        bench: Bench,
+        rows: dict[str, Callable[[int, str], Process] | None],
+        tls: str,
+        stack: contextlib.ExitStack,
+    ) -> None:
+        self._server = stack.enter_context(bench.echo_server(tls))
+        self._loads: dict[str, LoadProcess] = {}
+        self._watched: dict[str, int | None] = {}
+        for name, start in rows.items():
+            relay = stack.enter_context(start(self._server.port(), tls)) if start else None
+            arguments = [str((relay or self._server).port())]
+            if relay is None and tls == "direct":
+                arguments.append(str(bench.ca))
+            load = LoadProcess("load.py", arguments, bench.cores.load, bench.scratch)
+            self._loads[name] = stack.enter_context(load)
+            self._watched[name] = relay.pid if relay else None
+            load.ask("connect", count=1, login=True)
+
+    def measure(self, name: str, load: str, seconds: float) -> dict:
+        """Let one row have its turn; return the load's numbers."""
+        order = {"do": "bulk"} if load == "bulk" else {"do": "window", "size": WINDOWS[load]}
+        return self._loads[name].ask(**order, seconds=seconds, watch=self._watched[name])
+
+    def sessions(self) -> list[str]:
+        """Return the kinds of TLS session that there were."""
+        lines = self._server.said().splitlines()
+        return [line.removeprefix("session ") for line in lines if line.startswith("session ")]
 
 
 def run(bench: Bench, quick: bool) -> tuple[dict, list[Verdict]]:
-    """Return the medians over all repetitions and what they mean for the limits."""
-    repetitions, seconds = (2, 0.3) if quick else (7, 0.6)
+    """Return the medians over all turns and what they mean for the limits."""
+    servers, turns, seconds = (1, 6, 0.15) if quick else (3, 12, 0.2)
     rows = relays(bench)
-    raw: dict[str, dict[str, list[dict]]] = {tls: {name: [] for name in rows} for tls in TLS_KINDS}
-    for repetition in range(repetitions):
+    runs: dict[str, dict[str, dict[str, list[dict]]]] = {
+        tls: {name: {load: [] for load in LOADS} for name in rows} for tls in TLS_KINDS
+    }
+    sessions: dict[str, set[str]] = {tls: set() for tls in TLS_KINDS}
+    for repetition in range(servers):
         for tls in TLS_KINDS:
-            for name in alternated(list(rows), repetition):
-                print(f"echo {repetition + 1}/{repetitions}, TLS {tls}: {name}", file=sys.stderr)
-                raw[tls][name].append(measure(bench, rows[name], tls, seconds))
-    result = {tls: {name: _summary(raw[tls], name) for name in rows} for tls in TLS_KINDS}
+            print(f"echo {repetition + 1}/{servers}, TLS {tls}", file=sys.stderr)
+            with contextlib.ExitStack() as stack:
+                field = Field(bench, rows, tls, stack)
+                for load in LOADS:
+                    for name in rows:
+                        field.measure(name, load, seconds)  # warm up
+                    for turn in range(turns):
+                        for name in alternated(list(rows), turn):
+                            runs[tls][name][load].append(field.measure(name, load, seconds))
+                sessions[tls].update(field.sessions())
+    result = {tls: {name: _summary(runs[tls], name) for name in rows} for tls in TLS_KINDS}
+    for tls, of_rows in result.items():
+        for row in of_rows.values():
+            row["sessions"] = sorted(sessions[tls])
     return result, [verdict for tls in TLS_KINDS for verdict in _verdicts(tls, result[tls]["e2eproxy"])]
 
 
-def _summary(runs: dict[str, list[dict]], name: str) -> dict:
-    """Return each number's spread, and what it is beside the other rows' of the same repetition."""
-    summary: dict = {"session": runs[name][0]["session"].removeprefix("session ")}
+def _summary(runs: dict[str, dict[str, list[dict]]], name: str) -> dict:
+    """Return each number's spread, and what it is beside the other rows' of the same turn."""
+    summary: dict = {}
     for load in LOADS:
-        mine = [run[load] for run in runs[name]]
-        others = {other: [run[load] for run in runs[other]] for other in runs}
+        mine = runs[name][load]
+        others = {other: runs[other][load] for other in runs}
         one = {key: spread([run[key] for run in mine]) for key in mine[0] if key != "round_trips"}
         if name != "direct":
             one |= _beside(mine, others)

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import socket
 import sys
+import tempfile
 from typing import TYPE_CHECKING
 
 import wire
@@ -54,9 +55,9 @@ class Bench:
         return self.twisted("bare_holder.py", upstream, tls)
 
     def e2eproxy(self, upstream: int, tls: str) -> Process:
-        data = self.scratch / f"data-{upstream}"
+        data = tempfile.mkdtemp(prefix="data-", dir=self.scratch)
         argv = [sys.executable, "-m", "e2eproxy", "run", "--listen", "tcp:0:interface=127.0.0.1"]
-        argv += ["--upstream", f"127.0.0.1:{upstream}", "--upstream-tls", tls, "--data", str(data)]
+        argv += ["--upstream", f"127.0.0.1:{upstream}", "--upstream-tls", tls, "--data", data]
         if tls == "direct":
             argv += ["--upstream-ca", str(self.ca)]
         return Process(argv, self.cores.tested, self.scratch)
