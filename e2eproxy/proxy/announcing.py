@@ -68,9 +68,9 @@ class _Set:
 class Announcing:
     """That of the stream of *own*. *features* are the methods' at the moment.
 
-    *to_client* sends the client a stanza, *later(seconds, function)* calls back unless the stream has ended. *go_on* takes
-    stanzas of the client that have waited here, before all later ones. *may_know* says who gets the client's presence,
-    directed presence apart.
+    *proxy* is the proxy's own address, which asks the client. *to_client* sends the client a stanza,
+    *later(seconds, function)* calls back unless the stream has ended. *go_on* takes stanzas of the client that have waited
+    here, before all later ones. *may_know* says who gets the client's presence, directed presence apart.
     """
 
     _log = Logger()
@@ -80,6 +80,7 @@ class Announcing:
         own: JID,
         features: Callable[[], Iterable[str]],
         *,
+        proxy: JID,
         to_client: Callable[[bytes], None],
         later: Callable[[float, Callable[[], None]], None],
         go_on: Callable[[Sequence[Stanza]], None],
@@ -87,6 +88,7 @@ class Announcing:
     ) -> None:
         self._own = own
         self._features = features
+        self._proxy = proxy
         self._to_client = to_client
         self._later = later
         self._go_on = go_on
@@ -107,13 +109,17 @@ class Announcing:
 
     # -- from the client -----------------------------------------------------------------------------------------------
 
-    def from_client(self, stanza: Stanza) -> Stanza | None:
-        """Return what takes the place of a stanza of the client's; None if it was for us, or waits. Raises nothing."""
+    def answered(self, stanza: Stanza) -> bool:
+        """Whether a stanza of the client's answers a question that was asked here; it is dealt with then. Raises nothing."""
         question = self._questions.get(stanza.id or "")
-        if question is not None and stanza.kind == "iq" and prepared(stanza.to) == PROXY:
-            del self._questions[stanza.id or ""]
-            self._answered(question, stanza)
-            return None
+        if question is None or stanza.kind != "iq" or prepared(stanza.to) != self._proxy:
+            return False
+        del self._questions[stanza.id or ""]
+        self._hear(question, stanza)
+        return True
+
+    def from_client(self, stanza: Stanza) -> Stanza | None:
+        """Return what takes the place of any other stanza of the client's; None if it waits. Raises nothing."""
         if self.waiting:
             self._wait(stanza)
             return None
@@ -234,7 +240,7 @@ class Announcing:
         if len(self._questions) > MOST_KNOWN:
             self._questions.popitem(last=False)
         query = element("query", {"xmlns": caps.DISCO_INFO, "node": question.node})
-        head = {"from": str(PROXY), "to": str(self._own), "type": "get", "id": token}
+        head = {"from": str(self._proxy), "to": str(self._own), "type": "get", "id": token}
         self._later(WAIT_SECONDS, lambda: self._late(token))
         self._to_client(build("iq", head, query))
 
@@ -244,7 +250,7 @@ class Announcing:
             self._log.info("{own} has not said what it can do, so nothing is added to it", own=str(self._own))
             self.give_up()
 
-    def _answered(self, question: _Question, stanza: Stanza) -> None:
+    def _hear(self, question: _Question, stanza: Stanza) -> None:
         self._silent = False
         try:
             info = disco_info.read(stanza) if stanza.type == "result" else self._refused(question, stanza)

@@ -151,6 +151,7 @@ class Guard:
             self._announcing = Announcing(
                 self.own,
                 desk.announces,
+                proxy=self._proxy,
                 to_client=self.reply,
                 later=self._schedule,
                 go_on=self._go_on,
@@ -197,6 +198,9 @@ class Guard:
 
     def _take(self, stanza: Stanza, out: OutgoingStanzas) -> bytes | None:
         if self._announcing is not None:
+            if self._announcing.answered(stanza):
+                self._tally.stanza(Direction.OUT, Fate.TAKEN)
+                return None
             mine = self._announcing.from_client(stanza)
             if mine is None:
                 return None

@@ -324,7 +324,7 @@ class Side:
 
     def _asks_what_it_can(self, stanza):
         """Whether the client answers *stanza* by itself: its daemon asks what it can do."""
-        asks = self.can is not None and stanza.from_ == str(PROXY) and stanza.type == "get"
+        asks = self.can is not None and stanza.from_ == str(self.world.proxy) and stanza.type == "get"
         return asks and disco_info.asked(stanza)[0]
 
     @property

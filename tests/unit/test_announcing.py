@@ -55,6 +55,7 @@ class Bench:
         self.announcing = Announcing(
             OWN,
             lambda: self.features,
+            proxy=PROXY,
             to_client=lambda raw: self.asked.append(Stanza.parse(raw)),
             later=lambda seconds, function: self.timers.append((seconds, function)),
             go_on=self.go_on,
@@ -67,7 +68,7 @@ class Bench:
             self.says(one)
 
     def says(self, one):
-        taken = self.announcing.from_client(one)
+        taken = None if self.announcing.answered(one) else self.announcing.from_client(one)
         if taken is not None:
             self.gone_on.append(taken)
         return taken

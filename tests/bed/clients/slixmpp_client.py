@@ -12,7 +12,7 @@ from bed.child import Child
 from bed.polling import BedError, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from bed.route import Route
@@ -62,13 +62,21 @@ class SlixmppClient:
     def wait(self, **wanted: str) -> dict[str, str]:
         """Wait for an event with these fields."""
 
-        def look() -> dict[str, str] | None:
-            found = next((event for event in self.events() if wanted.items() <= event.items()), None)
-            if found is None:
+        def those() -> list[dict[str, str]]:
+            return [event for event in self.events() if wanted.items() <= event.items()]
+
+        return self.look(those, f"{wanted}")[0]
+
+    def look(self, those: Callable[[], list[dict[str, str]]], what: str) -> list[dict[str, str]]:
+        """Wait until there are *those* events; return them."""
+
+        def running() -> list[dict[str, str]]:
+            found = those()
+            if not found:
                 self.child.require_running()
             return found
 
-        return wait_until(look, f"{wanted} of slixmpp", timeout=20, instead=self.child.tail)
+        return wait_until(running, f"{what} of slixmpp", timeout=20, instead=self.child.tail)
 
     def connect(self) -> dict[str, str]:
         """Wait until it is online; the event has ``jid`` and ``mechanism``."""

@@ -83,9 +83,9 @@ class Bot(ClientXMPP):
             message.reply(ANSWER + text).send()
 
 
-async def run(settings: dict[str, Any]) -> None:
+async def run(settings: dict[str, Any], kind: type[Bot] = Bot) -> None:
     """Live until SIGTERM."""
-    bot = Bot(settings)
+    bot = kind(settings)
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     connecting = bot.connect("127.0.0.1", settings["port"])
