@@ -450,11 +450,7 @@ class Guard:
     # -- time, and the user -------------------------------------------------------------------------------------------
 
     def _schedule(self, seconds: float, function: Callable[[], None]) -> None:
-        def unless_closed() -> None:
-            if not self._closed:
-                function()
-
-        self._clock.callLater(seconds, unless_closed)
+        self._clock.callLater(seconds, lambda: None if self._closed else function())
 
     def _look_after(self) -> None:
         if not self._closed:

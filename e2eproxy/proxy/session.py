@@ -20,7 +20,7 @@ from e2eproxy.proxy.dialling import Dialling
 from e2eproxy.proxy.legs import LINGER_SECONDS, ClientLeg, ServerLeg
 from e2eproxy.proxy.life import MOVES, Life, State
 from e2eproxy.proxy.relay import Relay
-from e2eproxy.proxy.way import Way
+from e2eproxy.proxy.way import Nowhere, Way
 from e2eproxy.xmpp import names, stream
 from e2eproxy.xmpp.framer import Framer
 from e2eproxy.xmpp.pieces import Element, End, Header, Limits, Part, Piece, Whitespace
@@ -99,7 +99,7 @@ class Session:
         self._client_told = False
         self._upstream: Upstream | None = None
         self._server: ServerLeg | None = None
-        self._to_server = Way(_Nowhere())
+        self._to_server = Way(Nowhere())
         self._from_server = Framer(_SERVER_LIMITS)
         self._server_root = b""
         self._relay: Relay | None = None
@@ -129,8 +129,7 @@ class Session:
         except StreamError as error:
             broken, pieces = error, self._from_client.completed
         try:
-            if len(pieces) == 1:
-                # Most often. Nothing has to be gathered.
+            if len(pieces) == 1:  # most often: nothing has to be gathered
                 self._client_pieces(pieces)
             else:
                 self._corked(self._client_pieces, pieces)
@@ -360,14 +359,13 @@ class Session:
         early, self._early = self._early, []
         if self._life.state is State.RELAYING:
             self._life.wait(SILENCE_SECONDS, self._client_too_slow)
-        broken = None
         try:
             self._corked(self._client_pieces, early)
         except StreamError as error:
-            broken = error
-        self.client.reading.release("session")
-        if broken is not None:
-            self.end(broken.condition, broken.text)
+            self.client.reading.release("session")
+            self.end(error.condition, error.text)
+        else:
+            self.client.reading.release("session")
 
     def _sent_on(self, element: Element) -> bool:
         """Follow a server's word to go elsewhere, before anything of it was shown; return whether it was one."""
@@ -500,10 +498,3 @@ class Session:
         self._upstream = None
         self._relay = None
         self._held_header = None
-
-
-class _Nowhere:
-    """Where bytes go while there is no server: nothing is sent then."""
-
-    def write(self, _raw: bytes) -> None:
-        raise AssertionError("bytes for a server that is not there")

@@ -69,3 +69,11 @@ class Way:
         if queue:
             self._queue = []
             self._outlet.write(queue[0] if len(queue) == 1 else b"".join(queue))
+
+
+class Nowhere:
+    """Where bytes go while there is no server: nothing is sent then."""
+
+    def write(self, _raw: bytes) -> None:
+        """Tell that somebody sent all the same."""
+        raise AssertionError("bytes for a server that is not there")
