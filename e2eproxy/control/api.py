@@ -188,6 +188,11 @@ def _policy(api: Api, request: Request, asker: Asker) -> a.Policy | Deferred[a.P
         )
     value = said["value"].strip()
     value = "" if value.lower() == INHERIT else value
+    if scope is not Scope.DEFAULT and contact is None and api.nobody(asker):
+        raise LocalError(
+            "No client is logged in through e2eproxy yet, so there is no account to set it for: log in with one, or set it for "
+            f"all accounts: policy {said['setting']} {value or INHERIT} for {Scope.DEFAULT.value}."
+        )
     if scope is Scope.DEFAULT:
         return everybody.set_policy(api.guards, said["setting"], value)
     return api.readable(asker).set_policy(contact, said["setting"], value, scope)

@@ -67,7 +67,14 @@ def example(command: Command, face: Face) -> str:
     name, _, rest = said.partition(" ")
     contact = "juliet@example.org" if command.about in {About.CONTACT, About.EITHER} else ""
     secret = any(one.takes is Takes.SECRET for one in command.arguments)
-    return " ".join(filter(None, [name, contact, rest.split("?")[0].split(" ")[0] if secret else rest]))
+    return " ".join(filter(None, [name, contact, _without_secret(rest) if secret else rest]))
+
+
+def _without_secret(said: str) -> str:
+    """What of an example is written at the command line: the secret is asked for; a shell would look for files at a ``?``."""
+    way, _, rest = said.partition(" ")
+    question, mark, _ = rest.partition("?")
+    return f'{way} "{question}?"' if mark else way
 
 
 def from_chat(text: str, contact: str | None) -> Request:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from e2eproxy.control import table
+from e2eproxy.control import lines, table
 from e2eproxy.control.account import selects
 from e2eproxy.control.lines import Misused, Request, from_chat, help_text, read
 from e2eproxy.control.table import BY_NAME, COMMANDS, WAYS
@@ -408,3 +410,10 @@ def test_what_is_a_command_is_no_literal_line_and_each_literal_line_can_be_writt
         assert unescaped(text[:at] + "/" + text[at:]) == text
     if unescaped(text) is not None:
         assert not _is_command(text)
+
+
+def test_the_example_at_the_command_line_can_be_typed_as_it_stands():
+    shown = lines.example(BY_NAME["verify"], Face.CLI)
+    assert shown == 'verify juliet@example.org question "Where did we meet?"'
+    request = lines.read(" ".join(shlex.split(shown)), Face.CLI, None)
+    assert request.values == {"way": "question", "question": "Where did we meet?"}

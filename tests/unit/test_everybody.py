@@ -55,7 +55,9 @@ def test_policy_shows_and_sets_what_holds_for_all(romeo):
 
 @pytest.mark.parametrize("line", ["policy when require", "policy when require for account"])
 def test_what_is_for_an_account_needs_one(romeo, line):
-    with pytest.raises(LocalError, match="log in"):
+    with pytest.raises(
+        LocalError, match="log in with one, or set it for all accounts: policy when require for default"
+    ):
         said(romeo, line)
 
 
