@@ -113,8 +113,7 @@ OUT = (
     Step("proxy.relay", "Relay.to_server", "the one door out for what a pipeline sends (law 1)"),
     Step("proxy.ledger", "Ledger.send", "entered until the server has acknowledged it (law 4)"),
     Step("xmpp.stream_management", "StreamManagement.sent", "counts it, and says when to ask"),
-    Step("proxy.way", "Way.send", "the one queue towards the server keeps order and wholeness"),
-    Step("proxy.legs", "Leg.write", "bytes to the server, through TLS"),
+    Step("proxy.way", "Way.send", "the one queue towards the server keeps order and wholeness, and writes to TLS"),
     Step("proxy.outgoing", "OutgoingStanzas.settle", "the next one to this contact has its turn"),
 )
 
@@ -149,7 +148,7 @@ IN = (
     Step("proxy.legs", "ServerLeg.dataReceived", "bytes of the server"),
     Step("proxy.session", "Session.server_sent", "the one place they come in"),
     Step("xmpp.framer", "Framer.receive", "cuts them into pieces"),
-    Step("proxy.relay", "Relay.server_element", "a stanza: the pipeline's"),
+    Step("proxy.relay", "Relay.server_stanza", "a stanza: the pipeline's"),
     Step("proxy.guard", "Guard.from_server", "answers to the proxy's own questions end here"),
     Step("proxy.incoming", "IncomingStanzas.take", "in the proxy's name: dropped, told once"),
     Step(
@@ -180,7 +179,7 @@ IN = (
     ),
     Step("proxy.relay", "Relay.to_client", "to the client, if it is there"),
     Step("proxy.way", "Way.send", "the one queue towards the client"),
-    Step("proxy.legs", "Leg.write", "bytes to the client"),
+    Step("xmpp.prompt", "PromptTransport.write", "bytes to the client"),
     Step("proxy.incoming", "IncomingStanzas.settle", "the next one of this contact has its turn"),
     Step(
         "proxy.ledger",
