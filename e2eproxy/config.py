@@ -54,7 +54,8 @@ class Settings:
 
     *metrics* is an endpoint string, None for none. *store* is a URL, None for the SQLite file in *data*; it may hold a password. *policy*, *trust*, *notices*, *methods* (names, the
     first choice first) and *client_speaks* (names of systems) are what holds where the store has nothing set. *otr_versions* are
-    numbers, *otr_fragment_bytes* the most bytes of a text of OTR's (0: any). *contact_name* is a prepared domain.
+    numbers, *otr_fragment_bytes* the most bytes of a text of OTR's (0: any);
+    *otr_html* (auto, yes, no) is like *policy*. *contact_name* is a prepared domain.
     """
 
     listen: tuple[str, ...]
@@ -70,6 +71,7 @@ class Settings:
     client_speaks: frozenset[str]
     otr_versions: tuple[int, ...]
     otr_fragment_bytes: int
+    otr_html: str
     notices: str
     contact_name: str
     log_level: str
@@ -376,6 +378,7 @@ def _settings(values: Mapping[str, _Given]) -> Settings:
         client_speaks=values["client_speaks"].value,
         otr_versions=values["otr_versions"].value,
         otr_fragment_bytes=values["otr_fragment_bytes"].value,
+        otr_html=values["otr_html"].value,
         notices=values["notices"].value,
         contact_name=values["contact_name"].value,
         log_level=values["log_level"].value,
@@ -411,6 +414,7 @@ def effective(settings: Settings) -> list[str]:
         "client_speaks": " ".join(sorted(settings.client_speaks)),
         "otr_versions": list(settings.otr_versions),
         "otr_fragment_bytes": settings.otr_fragment_bytes,
+        "otr_html": settings.otr_html,
         "notices": settings.notices,
         "contact_name": settings.contact_name,
         "log_level": settings.log_level,

@@ -33,6 +33,7 @@ METHODS: Final = ("miller-e2e", "otr")
 NOTICES: Final = ("contact", "conversation")
 SYSTEMS: Final = ("otr", "omemo", "omemo-legacy", "ox", "xep-0027", "miller-e2e", "rfc3923")
 OTR_VERSIONS: Final = (2, 3)
+OTR_HTML: Final = ("auto", "yes", "no")
 LEAST_OTR_FRAGMENT: Final = 100
 """Below that a part of an OTR message would be mostly its head."""
 
@@ -249,6 +250,16 @@ OPTIONS: tuple[Option, ...] = (
         "BYTES",
         f"0, or {LEAST_OTR_FRAGMENT} to {MOST_STANZA_BYTES}",
         "The longest text that OTR sends; what is longer leaves in parts. 0: as long as it is. XMPP needs no parts, gateways may.",
+    ),
+    Option(
+        "otr-html",
+        "text",
+        values.one_of(*OTR_HTML),
+        "auto",
+        "auto",
+        "|".join(OTR_HTML),
+        ", ".join(OTR_HTML),
+        "Whether texts inside OTR are HTML, where nothing is set; auto: those of a client that shows it by what it writes.",
     ),
     Option(
         "notices",

@@ -18,7 +18,7 @@ from twisted.python.threadpool import ThreadPool
 from e2eproxy.control.assembly import Control
 from e2eproxy.methods.registry import BUILT_IN, load
 from e2eproxy.proxy.guards import Guards
-from e2eproxy.proxy.rules import METHODS, NOTICES, SPEAKS, WHEN, WHOM
+from e2eproxy.proxy.rules import METHODS, NOTICES, OTR_HTML, SPEAKS, WHEN, WHOM
 from e2eproxy.proxy.stored_rules import StoredRules
 from e2eproxy.store_setup import open_store
 from e2eproxy.trust.writer import Writer
@@ -121,6 +121,7 @@ def defaults(settings: Settings) -> Mapping[str, str]:
         WHEN: settings.policy,
         WHOM: settings.trust,
         METHODS: " ".join(settings.methods),
+        OTR_HTML: settings.otr_html,
         SPEAKS: " ".join(sorted(settings.client_speaks)),
         NOTICES: settings.notices,
     }

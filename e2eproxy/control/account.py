@@ -253,6 +253,7 @@ def _settings(holds: Resolved) -> tuple[a.Setting, ...]:
         a.Setting(name=rules.WHOM, value=holds.whom.value, scope=holds.whom_from.value),
         a.Setting(name=rules.NOTICES, value=holds.notices, scope=holds.notices_from.value),
         a.Setting(name=rules.METHODS, value=" ".join(holds.methods), scope=holds.methods_from.value),
+        a.Setting(name=rules.OTR_HTML, value=holds.otr_html, scope=holds.otr_html_from.value),
     )
 
 

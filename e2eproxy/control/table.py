@@ -13,7 +13,7 @@ from e2eproxy.control.words import About, Argument, Command, Example, Face, Take
 #: What is written for a value to take a setting away, so that the next wider scope holds.
 INHERIT: Final = "inherit"
 #: The next three say what the proxy's own tables say; a test compares. Those are not loaded for a command line.
-SETTINGS: Final = ("when", "whom", "methods", "notices")
+SETTINGS: Final = ("when", "whom", "methods", "notices", "otr-html")
 SCOPES: Final = ("contact", "domain", "account", "default")
 WORDS: Final = ("once", "session", "always")
 
@@ -139,8 +139,8 @@ _COMMANDS: Final[tuple[Command, ...]] = (
         name="policy",
         also=("set",),
         help="Shows what holds, and where that was set; or sets when to encrypt (require, prefer, accept, never), whom to "
-        f"trust (verified, tofu, blind), the order of methods, or where notices stand (contact: in this window alone; conversation: there "
-        f"as well); {INHERIT} takes a setting away. Without for: for this "
+        f"trust (verified, tofu, blind), the order of methods, where notices stand (contact: in this window alone; conversation: there "
+        f"as well), or whether texts in OTR are HTML (auto, yes, no); {INHERIT} takes a setting away. Without for: for this "
         "contact, or if there is none for the account.",
         about=About.EITHER,
         arguments=(

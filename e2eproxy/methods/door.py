@@ -51,6 +51,9 @@ class View(Protocol):
     def usable(self, contact: JID, fingerprint: Fingerprint) -> bool:
         """Policy's word: whether text for *contact* may be encrypted to this key now. Unknown keys: as a first one."""
 
+    def setting(self, contact: JID, name: str) -> str:
+        """What is set under the method's own *name* for *contact*, its domain, the account or everybody; "" if nothing is."""
+
 
 @frozen(kw_only=True)
 class Context:

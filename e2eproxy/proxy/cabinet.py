@@ -17,7 +17,7 @@ from e2eproxy.methods.events import TrustChanged
 from e2eproxy.proxy import key_rules
 from e2eproxy.proxy.leftovers import reports_of
 from e2eproxy.proxy.notes import Leaves, Waits
-from e2eproxy.proxy.rules import resolve
+from e2eproxy.proxy.rules import first_of, resolve
 from e2eproxy.trust.values import Decision, IdentityKey, MethodRecord, decision_of
 
 if TYPE_CHECKING:
@@ -229,6 +229,10 @@ class Cabinet:
             mine = Decision.UNDECIDED if others else Decision.TOFU
         return key_rules.usable(whom, mine, others)
 
+    def setting(self, contact: JID, name: str) -> str:
+        """Return what is set under *name* for the bare JID *contact*, its domain, the account or everybody; "" if nothing is."""
+        return first_of(self._rules, self.account, contact, name)
+
     def decide(
         self, contact: JID, fingerprint: Fingerprint, decision: Decision, how: str | None = None
     ) -> Deferred[TrustChanged]:
@@ -363,3 +367,7 @@ class CabinetView:
     def usable(self, contact: JID, fingerprint: Fingerprint) -> bool:
         """Policy's word: whether text for *contact* may be encrypted to this key now."""
         return self._cabinet.usable(contact, fingerprint)
+
+    def setting(self, contact: JID, name: str) -> str:
+        """What is set under the method's own *name* for *contact*, or wider."""
+        return self._cabinet.setting(contact, f"{self._method}-{name}")

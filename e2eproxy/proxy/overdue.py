@@ -20,10 +20,11 @@ class Deadlines:
         self._lines = lines
         self._over = over
         self._next: IDelayedCall | None = None
+        self._stopped = False
 
     def look(self) -> None:
         """Have a timer, if anything waits."""
-        if self._next is not None and self._next.active():
+        if self._stopped or (self._next is not None and self._next.active()):
             return
         ends = [at for at in (lines.deadline() for lines in self._lines) if at is not None]
         if ends:
@@ -35,5 +36,6 @@ class Deadlines:
 
     def stop(self) -> None:
         """Call nobody any more."""
+        self._stopped = True
         if self._next is not None and self._next.active():
             self._next.cancel()

@@ -64,6 +64,8 @@ WHOM: Final = "whom"
 METHODS: Final = "methods"
 NOTICES: Final = "notices"
 
+OTR_HTML: Final = "otr-html"
+
 #: Where notices about a contact stand: in the window of the proxy's contact alone, or in the conversation as well.
 PLACES: Final = ("contact", "conversation")
 
@@ -72,6 +74,7 @@ DEFAULTS: Final[dict[str, str]] = {
     WHOM: "tofu",
     METHODS: "miller-e2e otr",
     NOTICES: PLACES[0],
+    OTR_HTML: "auto",
 }
 
 
@@ -95,9 +98,12 @@ class Resolved:
     methods_from: Scope = Scope.DEFAULT
     notices: str = PLACES[0]
     notices_from: Scope = Scope.DEFAULT
+    otr_html: str = "auto"
+    otr_html_from: Scope = Scope.DEFAULT
 
 
 _SETTINGS: Final = {setting.value: setting for setting in Setting if setting is not Setting.UNKNOWN}
+_OTR_HTML: Final = ("auto", "yes", "no")
 _METHOD: Final = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 
 #: What holds while nobody knows what was set: nothing leaves, no key is good enough.
@@ -140,6 +146,8 @@ def resolve(rules: Rules, account: JID, contact: JID | None, *, room: bool = Fal
             methods_from=given[METHODS].scope,
             notices=given[NOTICES].value,
             notices_from=given[NOTICES].scope,
+            otr_html=_checked(OTR_HTML, [given[OTR_HTML].value]),
+            otr_html_from=given[OTR_HTML].scope,
         )
     except (LocalError, KeyError, ValueError):
         return UNREADABLE
@@ -151,14 +159,19 @@ SPEAKS: Final = "client-speaks"
 
 def client_speaks(rules: Rules, account: JID) -> frozenset[str]:
     """Return the names of the end-to-end systems that the clients of *account* speak themselves; none if nobody knows."""
+    return frozenset(first_of(rules, account, None, SPEAKS).split())
+
+
+def first_of(rules: Rules, account: JID, contact: JID | None, name: str) -> str:
+    """Return the value of *name* at the first level that has one; "" if none has, or nobody knows."""
     try:
-        for scope, owner, key in levels(account, None):
-            value = rules.settings(owner, scope.value, key).get(SPEAKS)
+        for scope, owner, key in levels(account, contact):
+            value = rules.settings(owner, scope.value, key).get(name)
             if value is not None:
-                return frozenset(value.split())
+                return value
     except LocalError:
-        return frozenset()
-    return frozenset()
+        return ""
+    return ""
 
 
 _STRICTER: Final = (Setting.NEVER, Setting.ACCEPT, Setting.PREFER, Setting.REQUIRE, Setting.UNKNOWN)
@@ -191,7 +204,12 @@ def edited(current: Mapping[str, str], name: str, value: str) -> dict[str, str]:
 def _checked(name: str, words: list[str]) -> str:
     if name == METHODS:
         return " ".join(_methods(" ".join(words)))
-    choices = {WHEN: list(_SETTINGS), WHOM: [whom.value for whom in Whom], NOTICES: list(PLACES)}[name]
+    choices = {
+        WHEN: list(_SETTINGS),
+        WHOM: [whom.value for whom in Whom],
+        NOTICES: list(PLACES),
+        OTR_HTML: list(_OTR_HTML),
+    }[name]
     if len(words) != 1 or set(words).isdisjoint(choices):
         raise LocalError(f"{name} is one of {', '.join(choices)}.")
     return words.pop()

@@ -85,6 +85,7 @@ class Surroundings:
 
     def may_answer(self, peer: JID) -> bool:
         """Whether *peer* may learn that we are here and can encrypt, because it began."""
+        self.ask_roster()  # unless it is known, or was asked for
         friend = self.roster.gets_our_presence(peer)
         return friend and self._desk is not None and self._desk.may_encrypt(peer)
 

@@ -33,6 +33,7 @@ class MemoryStore:
         self.account = account
         self.method = method
         self.policy: TrustPolicy = "tofu"
+        self.settings: dict[tuple[JID, str], str] = {}
         self._clock = clock
         self._records: dict[str, bytes] = {}
         self._identities: dict[str, IdentityKey] = {}
@@ -62,6 +63,10 @@ class MemoryStore:
         if fingerprint in known:
             return known[fingerprint].decision in _USABLE[self.policy]
         return self.policy != "verified" and (not known or self.policy == "blind")
+
+    def setting(self, contact: JID, name: str) -> str:
+        """As ``View`` says."""
+        return self.settings.get((contact.bare, name), "")
 
     # -- the pipeline's side --
 

@@ -278,7 +278,7 @@ def test_how_each_is_written():
         "/e2e trust FINGERPRINT",
         "/e2e distrust FINGERPRINT",
         "/e2e verify [fingerprint|secret|question|answer|code|same|different] [FINGERPRINT] [QUESTION] [SECRET]",
-        "/e2e policy [when|whom|methods|notices] [VALUE] [for contact|domain|account|default]",
+        "/e2e policy [when|whom|methods|notices|otr-html] [VALUE] [for contact|domain|account|default]",
         "/e2e clear once|session|always",
         "/e2e require",
         "/e2e methods",

@@ -185,6 +185,7 @@ def test_effective_settings_are_a_file_with_the_same_meaning(tmp_path: Path, env
         client_speaks = "otr, omemo"
         otr_versions = [3]
         otr_fragment_bytes = 1400
+        otr_html = "no"
     """
     settings = from_file(tmp_path, environ, text)
     again = from_file(tmp_path, environ, "\n".join(effective(settings)))

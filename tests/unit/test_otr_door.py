@@ -364,6 +364,54 @@ def test_a_reader_keeps_the_keys_turning():
     without_bugs(alice, bob)
 
 
+# ---- HTML ----
+
+
+def test_html_of_the_contact_becomes_text_and_what_he_gets_is_escaped():
+    _, alice, bob = pair()
+    bob.store.settings[WHO.alice.bare, "html"] = "no"
+    alice.say(WHO.bob, "<3")
+    assert bob.texts == ["<3"], "nothing is known of him yet"
+    bob.say(WHO.alice, "<b>one</b> &amp; two")
+    assert alice.texts == ["one & two"]
+    alice.say(WHO.bob, "a < b")
+    assert bob.texts[-1] == "a &lt; b"
+    without_bugs(alice, bob)
+
+
+def test_who_has_written_no_html_once_does_not_write_any():
+    _, alice, bob = pair()
+    bob.say(WHO.alice, "a & b")
+    bob.say(WHO.alice, "write <b>this</b>")
+    assert alice.texts == ["a & b", "write <b>this</b>"]
+    alice.say(WHO.bob, "a < b")
+    assert bob.texts == ["a < b"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "shown", "sent"), [("yes", "bold", "&lt;3"), ("no", "<b>bold</b>", "<3")]
+)
+def test_html_as_it_is_set(setting, shown, sent):
+    _, alice, bob = pair()
+    bob.store.settings[WHO.alice.bare, "html"] = "no"
+    alice.store.settings[WHO.bob.bare, "html"] = setting
+    bob.say(WHO.alice, "<b>bold</b>")
+    alice.say(WHO.bob, "<3")
+    assert (alice.texts, bob.texts) == ([shown], [sent])
+
+
+def test_what_no_stanza_can_hold_is_replaced():
+    _, alice, bob = pair()
+    entry = bob.harness.engine.account.book.find(WHO.bob, WHO.alice)
+    entry.now, sealed = conversation.said(entry.now, b"a\x1b[31mb\xff")
+    (shown,) = [
+        one
+        for one in arrived(alice, forms.encoded_text(messages.encode(sealed)))
+        if isinstance(one, e.Deliver)
+    ]
+    assert shown.inside == e.Body("a\ufffd[31mb\ufffd")
+
+
 # ---- attackers, and what is not for us ----
 
 

@@ -102,6 +102,7 @@ def test_who_does_not_get_our_presence_gets_no_answer(method, subscription):
     romeo.say(juliet.jid, "/e2e start", "start")
     assert sent(juliet) == []
     assert [one for one in juliet.notices if "does not get your presence" in one]
+    assert any(b"jabber:iq:roster" in raw for raw in juliet.seen), "who asked nobody so far asks now"
     juliet.say(romeo.jid, "/e2e start", "start")  # her word
     assert any("is encrypted" in one for one in juliet.notices)
     no_bugs(world)
@@ -262,4 +263,14 @@ def test_a_stream_that_takes_the_address_ends_the_sessions_of_the_other(world):
     )
     romeo.say(juliet.jid.bare)
     assert juliet.texts == [SECRET]
+    no_bugs(world)
+
+
+def test_whether_a_contact_writes_html_can_be_said(world):
+    romeo, juliet = in_session(world)
+    juliet.say(romeo.jid.bare, "<b>hark</b>")
+    assert romeo.texts == ["hark"], "as it seems to be"
+    romeo.say(juliet.jid.bare, "/e2e policy otr-html no", "policy")
+    juliet.say(romeo.jid.bare, "<b>hark</b>")
+    assert romeo.texts[-1] == "<b>hark</b>"
     no_bugs(world)

@@ -195,7 +195,7 @@ def test_edits_make_new_settings():
         ("whom", "require", "whom is one of verified, tofu, blind."),
         ("methods", "otr otr", "each once"),
         ("methods", "o_t_r", "methods is a list"),
-        ("colour", "red", "There is no setting 'colour'; there are when, whom, methods, notices."),
+        ("colour", "red", "There is no setting 'colour'; there are when, whom, methods, notices, otr-html."),
     ],
 )
 def test_edits_that_make_no_sense_say_what_would(name, value, says):

@@ -56,6 +56,11 @@ class Account:
         wanted = self.context.settings.get("fragment", "0")
         return int(wanted) if wanted.isdecimal() and len(wanted) <= 7 else 0
 
+    def writes_html(self, contact: JID, entry: Entry) -> bool:
+        """Whether the contact's client writes HTML and wants it: setting ``html``, as ``yes``, ``no`` or ``auto``."""
+        wanted = self.context.view.setting(contact.bare, "html")
+        return wanted == "yes" or (wanted != "no" and entry.html is True)
+
     # -- who we are --
 
     def party(self) -> Party:

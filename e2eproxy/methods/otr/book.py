@@ -35,7 +35,8 @@ class Entry:
     may come back elsewhere. ``offered``: the version in which a
     session with us waits for our first key, or 0. ``spoken``: our user has written into the session since the peer last proved to have read.
     ``checking``: it was asked whether the peer still has the session. ``last``: the user's last text, sent at ``last_at``, and
-    ``resend`` the one that goes into the next session once more.
+    ``resend`` the one that goes into the next session once more. ``html``: whether it writes HTML, None as long as that is not
+    known.
     """
 
     now: talk.Conversation
@@ -51,6 +52,7 @@ class Entry:
     last: Ref | None = None
     last_at: float = 0.0
     resend: Ref | None = None
+    html: bool | None = None
     heard_at: float = 0.0
     sent_at: float = 0.0
     asked_at: float = 0.0

@@ -12,7 +12,7 @@ from e2eproxy.methods import effects as e
 from e2eproxy.methods.door import MethodError
 from e2eproxy.methods.events import Way
 from e2eproxy.methods.otr import conversation as talk
-from e2eproxy.methods.otr import forms, fragments, messages
+from e2eproxy.methods.otr import forms, fragments, markup, messages
 from e2eproxy.methods.otr.account import PATIENCE, begun, body, patience
 from e2eproxy.methods.otr.news import news
 from e2eproxy.methods.otr.outgoing import BODY
@@ -93,7 +93,7 @@ def _offered(
         text = "The contact's client offers OTR in a version that is not used here. No session was started."
         return () if quiet else (e.Tell(contact=event.peer.bare, text=text, tone=e.Tone.WARNING),)
     if not _known(account, event):
-        text = "Somebody who does not get your presence offers OTR. Start a session yourself if you want one."
+        text = "Somebody who, as far as is known, does not get your presence offers OTR. Start a session yourself if you want one."
         return (e.Tell(contact=event.peer.bare, text=text),)
     entry, kept = account.entry(event.own, event.peer)
     if _too_often(entry, account.context.clock()):
@@ -258,10 +258,18 @@ def _opened(account: Account, event: events.Inbound, entry: Entry, turn: talk.Tu
         out += _heartbeat(account, event, entry)
     for one in turn.happened:
         if isinstance(one, talk.Said) and one.text:
-            inside = e.Body(one.text.decode("utf-8", "replace"))
+            inside = e.Body(_readable(account, event, entry, one.text.decode("utf-8", "replace")))
             deliver = e.Deliver(ref=event.ref, inside=inside, protection=_author(account, entry, turn))
             return (deliver, *out)
     return (e.Absorb(ref=event.ref, why="A message between the clients, without a text."), *out)
+
+
+def _readable(account: Account, event: events.Inbound, entry: Entry, text: str) -> str:
+    """*Text* as a body can hold it; whoever wrote one that is no HTML once does not write HTML."""
+    if entry.html is not False:
+        told = markup.verdict(text)
+        entry.html = entry.html if told is None else told
+    return markup.allowed(markup.plain(text) if account.writes_html(event.peer, entry) else text)
 
 
 def _author(account: Account, entry: Entry, turn: talk.Turn) -> e.Protection:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from e2eproxy.methods import effects as e
 from e2eproxy.methods.otr import conversation as talk
-from e2eproxy.methods.otr import forms
+from e2eproxy.methods.otr import forms, markup
 from e2eproxy.methods.otr.account import patience
 from e2eproxy.methods.otr.own_key import name_of
 from e2eproxy.xmpp.stanza import qualified
@@ -66,6 +66,8 @@ def _sealed(
             "The contact's OTR key is not accepted. Compare its fingerprint, or accept it, before you write."
         )
         return (e.Return(ref=event.ref, condition="policy-violation", why=why),)
+    if account.writes_html(peer, entry):
+        text = markup.escaped(text)
     entry.now, message = talk.said(entry.now, ((RESENT if event.repeated else "") + text).encode())
     entry.sent_at = entry.last_at = account.context.clock()
     entry.spoken, entry.last = True, None if event.repeated else event.ref
