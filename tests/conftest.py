@@ -15,7 +15,7 @@ if str(TESTS) not in sys.path:
     sys.path.insert(0, str(TESTS))
 
 from bed.certificates import Certificates, make_certificates  # noqa: E402 - needs the path set above
-from bed.matrix import Matrix  # noqa: E402 - same
+from bed.matrix import Matrix, OtrMatrix  # noqa: E402 - same
 from bed.programs import NotInstalledError  # noqa: E402 - same
 from bed.recording import Recordings  # noqa: E402 - same
 from bed.shared import SharedBed  # noqa: E402 - same
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bed.route import Route
 
 MATRIX = pytest.StashKey[Matrix]()
+OTR_MATRIX = pytest.StashKey[OtrMatrix]()
 MATRIX_FILE = TESTS.parent / "docs" / "interop.md"
 RECORDINGS = pytest.StashKey[Recordings]()
 RECORDINGS_FILE = TESTS.parent / "docs" / "sessions.md"
@@ -62,9 +63,11 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     # Tests that are dealt out by chance are dealt the same in all processes, or some would be in none.
     os.environ.setdefault("E2EPROXY_SEED", str(random.SystemRandom().randrange(2**32)))
+    config.addinivalue_line("markers", "otr_matrix: the outcome is a cell of the table of OTR")
+    config.stash[OTR_MATRIX] = OtrMatrix()
     config.stash[MATRIX] = Matrix(through=config.getoption("--through"))
     config.stash[RECORDINGS] = Recordings()
-    config.pluginmanager.register(Collector(config.stash[MATRIX]))
+    config.pluginmanager.register(Collector(config.stash[MATRIX], config.stash[OTR_MATRIX]))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -79,23 +82,34 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         client = params.get("client") or marker.args[0]
         seconds = report.duration if report.passed else None
         report.cell = [params["server_kind"], params["upstream_tls"], client, seconds]
+    of_otr = item.get_closest_marker("otr_matrix")
+    if of_otr is not None and (report.failed or (report.when == "call" and report.passed)):
+        params = item.callspec.params
+        seconds = report.duration if report.passed else None
+        report.otr_cell = [params["server_kind"], params["who"], params["start"], seconds]
     return report
 
 
 class Collector:
     """Collects the cells where the reports of all processes come together."""
 
-    def __init__(self, matrix: Matrix) -> None:
+    def __init__(self, matrix: Matrix, otr: OtrMatrix) -> None:
         self.matrix = matrix
+        self.otr = otr
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if cell := getattr(report, "cell", None):
             self.matrix.record(*cell)
+        if cell := getattr(report, "otr_cell", None):
+            self.otr.record(*cell)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if config.getoption("--write-recordings"):
         terminalreporter.write_line(config.stash[RECORDINGS].write(RECORDINGS_FILE))
+    otr = config.stash[OTR_MATRIX]
+    if otr and config.getoption("--write-interop-matrix"):
+        terminalreporter.write_line(otr.write(MATRIX_FILE))
     matrix = config.stash[MATRIX]
     if not matrix:
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import re
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ SERVERS = ("prosody", "ejabberd")
 KINDS = ("starttls", "direct", "none")
 PACKAGES = ("prosody", "ejabberd", "profanity", "mcabber", "poezio", "finch", "sendxmpp")
 
+OTR_TABLE = re.compile(r"^\| the other side \|.*(?:\n\|.*)*", re.MULTILINE)
+OTR_CONVERSATIONS = 12  # rows: clients and versions, times ways to begin
 FEWEST_CLIENTS = 6  # rows; fewer mean that only some of the tests were run
 
 PAGE = """# Which clients work with which servers
@@ -31,6 +34,15 @@ This page is written by the tests themselves, in the environment that `python3 s
 {table}
 
 Run with {versions}.
+
+## OTR
+
+A client that has no OTR, behind the daemon, and one that has its own, not behind it. A cell is one conversation: begun by
+that side, or offered by it in white space; texts both ways; each side shows the other the same two fingerprints; a secret that is
+the same is found to be so, one that is not is not; each side ends it once, and what is written after that does not leave. Written by
+`python -m pytest tests/interop/test_otr_terminals.py --write-interop-matrix`.
+
+{otr}
 """
 
 
@@ -76,8 +88,47 @@ class Matrix:
         clients = {client for client, _, _ in self._cells}
         if len(clients) < FEWEST_CLIENTS or len(self._cells) < len(clients) * len(SERVERS) * len(KINDS):
             return f"{path.name} not written: only a part of the matrix ran, run all of tests/interop"
-        path.write_text(PAGE.format(table=self.table(), versions=", ".join(versions())), encoding="utf-8")
+        old = OTR_TABLE.search(path.read_text("utf-8"))
+        otr = "" if old is None else old[0]
+        page = PAGE.format(table=self.table(), versions=", ".join(versions()), otr=otr)
+        path.write_text(page, encoding="utf-8")
         return f"written to {path}"
+
+
+class OtrMatrix:
+    """Collects outcomes of conversations in OTR; true once there is one."""
+
+    def __init__(self) -> None:
+        """Nothing ran yet."""
+        self._cells: dict[tuple[str, str, str], str] = {}
+
+    def __bool__(self) -> bool:
+        """Whether anything has been recorded."""
+        return bool(self._cells)
+
+    def record(self, server: str, who: str, start: str, seconds: float | None) -> None:
+        """Keep one outcome: how long it took, or ``None`` if it failed."""
+        self._cells[who, start, server] = "FAILED" if seconds is None else f"ok {seconds:.1f} s"
+
+    def table(self) -> str:
+        """A Markdown table."""
+        rows = dict.fromkeys((who, start) for who, start, _ in self._cells)
+        lines = [
+            "| the other side | begun | " + " | ".join(SERVERS) + " |",
+            "| --- " * (2 + len(SERVERS)) + "|",
+        ]
+        for who, start in rows:
+            cells = [self._cells.get((who, start, server), "-") for server in SERVERS]
+            lines.append(f"| {who} | {start} | " + " | ".join(cells) + " |")
+        return "\n".join(lines)
+
+    def write(self, path: Path) -> str:
+        """Put the table in the place of the page's, if all of it ran; return a line that says what was done."""
+        if len(self._cells) < OTR_CONVERSATIONS * len(SERVERS):
+            return f"the table of OTR in {path.name} not written: only a part of it ran"
+        page, table = path.read_text("utf-8"), self.table()
+        path.write_text(OTR_TABLE.sub(lambda _: table, page), encoding="utf-8")
+        return f"the table of OTR written to {path}"
 
 
 def versions() -> list[str]:

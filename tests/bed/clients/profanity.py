@@ -50,7 +50,7 @@ class Profanity(Terminal):
         home = tmux.directory / f"profanity-{account.user}"
         config, data = home / "config" / "profanity", home / "data" / "profanity"
         config.mkdir(parents=True)
-        data.mkdir(parents=True)
+        data.mkdir(parents=True, exist_ok=True)
         (config / "profrc").write_text(
             PREFERENCES.format(ca_path=route.certificates.ca_path), encoding="utf-8"
         )
