@@ -32,7 +32,9 @@ class SuggestingGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or say which one was probably meant."""
+        """Find the command, or say which one was probably meant; ``keys import`` is ``import``, and ``keys export`` ``export``."""
+        if args[:1] == ["keys"] and args[1:2] in (["import"], ["export"]):
+            args = args[1:]
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:

@@ -248,6 +248,14 @@ class Exported:
 
 
 @frozen(kw_only=True)
+class KeyFiles:
+    """*files* of another program with what there is of *account*, by the endings of their names, in base64."""
+
+    account: str
+    files: dict[str, str] = field(repr=False)
+
+
+@frozen(kw_only=True)
 class Imported:
     """What an import into *account* wrote, and what it *left* as it was, in sentences."""
 
@@ -283,6 +291,7 @@ Answer = (
     | Original
     | Losses
     | Exported
+    | KeyFiles
     | Imported
     | Help
 )

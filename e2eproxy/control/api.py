@@ -15,7 +15,7 @@ from e2eproxy.control import answers as a
 from e2eproxy.control import everybody, verification
 from e2eproxy.control.account import OfAccount
 from e2eproxy.control.lines import help_text
-from e2eproxy.control.table import INHERIT, SCOPES
+from e2eproxy.control.table import FORMATS, INHERIT, LIBOTR, OURS, SCOPES
 from e2eproxy.control.words import Face
 from e2eproxy.errors import LocalError
 from e2eproxy.proxy.rules import Scope
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from e2eproxy.control.lines import Request
     from e2eproxy.control.stored import Stored
+    from e2eproxy.methods.otr.key_files import Form
     from e2eproxy.proxy.guards import Guards
 
 
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 class Asker:
     """Who asks. A stream has the full JID *own*; the administrator, who has none, may name an *account*.
 
-    What follows is of the command line alone: *passphrase* and *archive* (base64), *sure* of a reset, *replace* in an import.
+    What follows is of the command line alone: *passphrase* and *archive* (base64), *sure* of a reset, *replace* in an import. *format*:
+    of that file, or of what is exported ("": ours); *protocol*: what libotr's files call XMPP.
     """
 
     face: Face
@@ -45,6 +47,8 @@ class Asker:
     account: str = ""
     passphrase: str = field(default="", repr=False)
     archive: str = field(default="", repr=False)
+    format: str = ""
+    protocol: str = ""
     sure: bool = False
     replace: bool = False
 
@@ -221,6 +225,25 @@ def _log(api: Api, request: Request, asker: Asker) -> a.Log:
     return api.account(asker).log(None if number is None else int(number))
 
 
+def _export(api: Api, _request: Request, asker: Asker) -> Deferred[a.Exported] | Deferred[a.KeyFiles]:
+    if asker.format in {"", OURS}:
+        return api.stored.export(api.stored_account(asker), asker.passphrase)
+    if asker.format != LIBOTR:
+        raise LocalError(
+            f"An export is written as {OURS} or {LIBOTR}; every OTR program reads what libotr reads."
+        )
+    return api.stored.hand_out(api.stored_account(asker), asker.protocol)
+
+
+def _import(api: Api, _request: Request, asker: Asker) -> Deferred[a.Imported]:
+    if asker.format in {"", OURS}:
+        return api.stored.restore(asker.archive, asker.passphrase, replace=asker.replace)
+    if asker.format not in FORMATS:
+        raise LocalError(f"A file is read as one of {', '.join(FORMATS)}.")
+    form: Form = "libotr" if asker.format == LIBOTR else "potr"
+    return api.stored.take_over(api.stored_account(asker), form, asker.archive, replace=asker.replace)
+
+
 #: Each gives an answer or a Deferred of one, which is not a Deferred of any answer: it is invariant.
 _DO: Final[dict[str, Callable[[Api, Request, Asker], Any]]] = {
     "status": lambda api, _, asker: api.status(asker),
@@ -244,10 +267,8 @@ _DO: Final[dict[str, Callable[[Api, Request, Asker], Any]]] = {
     ),
     "log": _log,
     "show": lambda api, said, asker: api.readable(asker).show(said.values["reference"]),
-    "export": lambda api, _, asker: api.stored.export(api.stored_account(asker), asker.passphrase),
-    "import": lambda api, _, asker: api.stored.restore(
-        asker.archive, asker.passphrase, replace=asker.replace
-    ),
+    "export": _export,
+    "import": _import,
     "reset": lambda api, _, asker: api.stored.reset(api.stored_account(asker), sure=asker.sure),
     "help": _help,
 }

@@ -20,7 +20,7 @@ import click
 
 from e2eproxy.control import lines
 from e2eproxy.control.lines import Misused, Request
-from e2eproxy.control.table import COMMANDS, NEEDS_SECRET
+from e2eproxy.control.table import COMMANDS, FORMATS, LIBOTR, NEEDS_SECRET, OURS
 from e2eproxy.control.words import About, Face, Takes
 from e2eproxy.errors import LocalError
 
@@ -37,6 +37,8 @@ FAILED: Final = 1
 MISUSED: Final = 2
 _MOST_ARCHIVE: Final = 20 * 2**20
 _MOST_SECRET: Final = 4_096
+#: The endings of the files in which libotr keeps what it has.
+LIBOTR_FILES: Final = ("private_key", "fingerprints", "instance_tags")
 
 
 def commands(locate: Locate) -> list[click.Command]:
@@ -101,6 +103,12 @@ def _secret_file() -> click.Option:
     return click.Option(["--secret-file"], metavar="FILE", help=text)
 
 
+def _format(*formats: str) -> click.Option:
+    return click.Option(
+        ["--format"], type=click.Choice(formats), default=OURS, help=f"Of what kind it is.  [default: {OURS}]"
+    )
+
+
 _OWN_OPTIONS: Final[dict[str, Callable[[], list[click.Parameter]]]] = {
     "status": lambda: [
         click.Option(["--watch"], is_flag=True, help="Show it anew every second, until Ctrl-C.")
@@ -110,10 +118,15 @@ _OWN_OPTIONS: Final[dict[str, Callable[[], list[click.Parameter]]]] = {
         click.Option(
             ["--file"], metavar="FILE", required=True, help="Where to write; it must not be there yet."
         ),
+        _format(OURS, LIBOTR),
+        click.Option(
+            ["--protocol"], metavar="NAME", help="What the files of libotr call XMPP.  [default: prpl-jabber]"
+        ),
         _secret_file(),
     ],
     "import": lambda: [
         click.Option(["--file"], metavar="FILE", required=True, help="What to read."),
+        _format(*FORMATS),
         click.Option(["--replace"], is_flag=True, help="What differs gives way to what is in the file."),
         _secret_file(),
     ],
@@ -138,20 +151,45 @@ def _run(command: Command, words: tuple[str, ...], given: dict[str, Any], locate
 
     answer = client.do(path, request, more)
     if command.name == "export":
-        _write(Path(given["file"]), b64decode(answer["result"].pop("archive")))
+        _exported(given, answer["result"])
     _show(answer, as_json=given["as_json"])
 
 
 def _more(command: Command, given: dict[str, Any]) -> dict[str, object]:
     more: dict[str, object] = {key: given[key] for key in ("sure", "replace") if key in given}
+    if command.name not in {"export", "import"}:
+        return more
+    ours = given["format"] == OURS
+    if not ours:
+        more["format"] = given["format"]
     if command.name == "export":
-        if Path(given["file"]).exists():
-            raise LocalError(f"{given['file']} is there already, and stays: name another file.")
-        more["passphrase"] = _secret("Passphrase of the archive: ", given["secret_file"], twice=True)
-    if command.name == "import":
+        for path in _files(given):
+            if path.exists():
+                raise LocalError(f"{path} is there already, and stays: name another file.")
+        more |= {} if ours else {"protocol": given["protocol"]}
+    else:
         more["archive"] = b64encode(_read(Path(given["file"]))).decode()
-        more["passphrase"] = _secret("Passphrase of the archive: ", given["secret_file"])
+    if ours:
+        twice = command.name == "export"
+        more["passphrase"] = _secret("Passphrase of the archive: ", given["secret_file"], twice=twice)
     return more
+
+
+def _files(given: dict[str, Any]) -> list[Path]:
+    """What an export writes, or may write."""
+    if given["format"] == OURS:
+        return [Path(given["file"])]
+    return [Path(f"{given['file']}.{ending}") for ending in LIBOTR_FILES]
+
+
+def _exported(given: dict[str, Any], result: dict[str, Any]) -> None:
+    if given["format"] == OURS:
+        _write(Path(given["file"]), b64decode(result.pop("archive")))
+        return
+    files = result.pop("files")
+    for ending in LIBOTR_FILES:
+        if ending in files:
+            _write(Path(f"{given['file']}.{ending}"), b64decode(files[ending]))
 
 
 def _with_secret(request: Request, file: str | None) -> Request:

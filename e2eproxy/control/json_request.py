@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: Characters of an address.
 _LONGEST_ADDRESS: Final = 3_071
-_TEXTS: Final = ("contact", "account", "passphrase", "archive")
+_TEXTS: Final = ("contact", "account", "passphrase", "archive", "format", "protocol")
 _FLAGS: Final = ("sure", "replace")
 
 

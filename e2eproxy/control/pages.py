@@ -262,6 +262,15 @@ def _(answer: a.Exported) -> Page:
 
 
 @page.register
+def _(answer: a.KeyFiles) -> Page:
+    text = (
+        f"The files of {answer.account} are written. They are NOT sealed: whoever has the one with the private key can pass "
+        "for you. Use a key in one program at a time."
+    )
+    return Page((text,))
+
+
+@page.register
 def _(answer: a.Imported) -> Page:
     text = (
         f"Taken over into {answer.account}: {answer.identities} own keys, {answer.peer_keys} keys of contacts, "

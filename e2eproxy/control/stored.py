@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from e2eproxy.control import answers as a
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
 
+    from e2eproxy.methods.otr.key_files import Form, Found
     from e2eproxy.proxy.computations import InThread
     from e2eproxy.proxy.guards import Guards
     from e2eproxy.trust.archive import Imported
@@ -77,10 +79,7 @@ class Stored:
         from e2eproxy.xmpp.jid import JID  # noqa: PLC0415 - as above
 
         _require(passphrase)
-        try:
-            sealed = b64decode(raw, validate=True)
-        except ValueError:
-            raise LocalError("The archive is damaged: it is not base64. Export it once more.") from None
+        sealed = _decoded(raw)
 
         def write(content: Content) -> Deferred[a.Imported]:
             account = JID.parse(content.account)
@@ -91,19 +90,46 @@ class Stored:
                 work.close_account(content.account)
                 return done
 
-            return self._guards.writer.run(change).addCallback(told, content.account)
-
-        def told(done: Imported, account: str) -> a.Imported:
-            return a.Imported(
-                account=account,
-                identities=done.identities,
-                peer_keys=done.peer_keys,
-                settings=done.settings,
-                sticky=done.sticky,
-                left=done.left,
-            )
+            return self._guards.writer.run(change).addCallback(_told, content.account)
 
         return self._in_thread(lambda: archive.unseal(sealed, passphrase)).addCallback(write)
+
+    def take_over(self, account: JID, form: Form, raw: str, *, replace: bool) -> Deferred[a.Imported]:
+        """Take over the key file *raw* (base64) of another OTR program into *account*."""
+        from e2eproxy.control import otr_keys  # noqa: PLC0415 - hardly ever needed
+        from e2eproxy.methods.otr import key_files  # noqa: PLC0415 - as above
+
+        content, name = _decoded(raw), str(account)
+
+        def write(found: Found) -> Deferred[a.Imported]:
+            self._let_go(account)
+
+            def change(work: Transaction) -> Imported:
+                done = otr_keys.take_over(work, account, found, self._wall(), replace=replace)
+                work.close_account(name)
+                return done
+
+            return self._guards.writer.run(change).addCallback(_told, name)
+
+        read = partial(key_files.read, content, form, account, self._random)
+        return self._in_thread(read).addCallback(write)
+
+    def hand_out(self, account: JID, protocol: str) -> Deferred[a.KeyFiles]:
+        """The files in which libotr has what we have of *account* for OTR; they are not sealed."""
+        from e2eproxy.control import otr_keys  # noqa: PLC0415 - hardly ever needed
+
+        name, already = str(account), account in self._guards.accounts
+
+        def read(work: Transaction) -> a.KeyFiles:
+            if name not in work.accounts():
+                raise LocalError(f"Nothing is stored of {name}; see status for the names.")
+            with _opened(work, name, self._wall(), already=already):
+                files = otr_keys.hand_out(work, account, protocol or otr_keys.PROTOCOL)
+            return a.KeyFiles(
+                account=name, files={ending: b64encode(raw).decode() for ending, raw in files.items()}
+            )
+
+        return self._guards.writer.run(read)
 
     def reset(self, account: JID, *, sure: bool) -> Deferred[a.Losses]:
         """Forget *account*, if the user is *sure*; else say what would be lost."""
@@ -127,6 +153,24 @@ class Stored:
             raise LocalError(
                 f"A client of {account} is logged in. Log out with all of them first, and then say it again."
             )
+
+
+def _told(done: Imported, account: str) -> a.Imported:
+    return a.Imported(
+        account=account,
+        identities=done.identities,
+        peer_keys=done.peer_keys,
+        settings=done.settings,
+        sticky=done.sticky,
+        left=done.left,
+    )
+
+
+def _decoded(raw: str) -> bytes:
+    try:
+        return b64decode(raw, validate=True)
+    except ValueError:
+        raise LocalError("What was sent is damaged: it is not base64.") from None
 
 
 @contextmanager

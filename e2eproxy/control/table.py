@@ -17,6 +17,11 @@ SETTINGS: Final = ("when", "whom", "methods", "notices", "otr-html")
 SCOPES: Final = ("contact", "domain", "account", "default")
 WORDS: Final = ("once", "session", "always")
 
+#: In which form keys are written and read: all that there is, sealed; or the files of other OTR programs.
+OURS: Final = "archive"
+LIBOTR: Final = "libotr"
+FORMATS: Final = (OURS, LIBOTR, "potr")
+
 WAYS: Final = {
     "fingerprint": "you compared the key's fingerprint with the person, by voice or on paper",
     "secret": "both of you enter the same secret, which nobody else knows",
@@ -209,19 +214,28 @@ _COMMANDS: Final[tuple[Command, ...]] = (
     Command(
         name="export",
         help="Writes own keys, contacts' keys and settings of an account into a file, sealed with a passphrase. Sessions are "
-        "not in it: they begin anew where it is imported.",
+        "not in it: they begin anew where it is imported. With --format libotr: the OTR keys as other programs read them, not "
+        "sealed.",
         about=About.ACCOUNT,
         faces=_CLI_ONLY,
-        examples=(Example(said="export --file romeo.archive", does="asks for a passphrase"),),
+        examples=(
+            Example(said="export --file romeo.archive", does="asks for a passphrase"),
+            Example(
+                said="export --format libotr --file otr", does="writes otr.private_key and what goes with it"
+            ),
+        ),
     ),
     Command(
         name="import",
         help="Takes over what `export` wrote; what is there already and differs stays, unless --replace. The account's clients "
-        "have to be logged out.",
+        "have to be logged out. With --format libotr or potr: what another OTR program had, one file at a time.",
         about=About.ACCOUNT,
         faces=_CLI_ONLY,
         changes=True,
-        examples=(Example(said="import --file romeo.archive", does="asks for the passphrase"),),
+        examples=(
+            Example(said="import --file romeo.archive", does="asks for the passphrase"),
+            Example(said="import --format libotr --file otr.private_key", does="takes over the own OTR key"),
+        ),
     ),
     Command(
         name="reset",

@@ -9,6 +9,7 @@ from bed.otr_transcript import PLACE
 
 ACCOUNT, PROTOCOL = b"alice@example.org", b"prpl-jabber"
 PEER = b"bob@example.org"
+RECORDED = PLACE / "libotr-alice.otr"
 ALLOW = {2: 0x02, 3: 0x04}
 REQUIRE, SEND_TAG, START_ON_TAG, START_ON_ERROR = 0x08, 0x10, 0x20, 0x40
 BEST, SEND_ALL = 1, 1
@@ -62,6 +63,10 @@ def library():
         ("otrl_userstate_free", None, (_P,)),
         ("otrl_privkey_read", c.c_uint, (_P, _S)),
         ("otrl_instag_read", c.c_uint, (_P, _S)),
+        ("otrl_instag_write", c.c_uint, (_P, _S)),
+        ("otrl_privkey_fingerprint_raw", _P, (_P, _S, _S, _S)),
+        ("otrl_privkey_read_fingerprints", c.c_uint, (_P, _S, _P, _P)),
+        ("otrl_privkey_write_fingerprints", c.c_uint, (_P, _S)),
         ("otrl_message_free", None, (_P,)),
         ("otrl_tlv_free", None, (_P,)),
         ("otrl_message_sending", c.c_uint, (_P, _P, _P, _S, _S, _S, c.c_uint, _S, _P, _P, _I, _P, _P, _P)),
@@ -81,12 +86,12 @@ def library():
 class Libotr:
     """A client made of libotr, with a recorded key. What it sends is gathered in ``out``.
 
-    *place*: the folder with key and instance tag of *account*, which writes to *peer*.
+    *files*: how the paths of key and instance tag of *account* begin, which writes to *peer*.
     """
 
     def __init__(
         self, loaded, versions=(2, 3), size=0, policy=START_ON_TAG | START_ON_ERROR,
-        *, account=ACCOUNT, peer=PEER, place=PLACE,
+        *, account=ACCOUNT, peer=PEER, files=RECORDED,
     ):  # fmt: skip
         self.loaded, self.size = loaded, size
         self.account, self.peer = account, peer
@@ -97,8 +102,7 @@ class Libotr:
         self.ops = c.byref(self.callbacks)
         self.state = loaded.otrl_userstate_create()
         for read, kind in (("otrl_privkey_read", "private_key"), ("otrl_instag_read", "instance_tags")):
-            path = place / f"libotr-alice.otr.{kind}"
-            assert getattr(loaded, read)(self.state, str(path).encode()) == 0
+            assert getattr(loaded, read)(self.state, f"{files}.{kind}".encode()) == 0
 
     def _ops(self):
         def secured(*_):

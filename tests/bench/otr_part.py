@@ -76,7 +76,7 @@ class Theirs:
         account = b"alice@example.org"
         self.ends = [
             Libotr(self.library, (3,)),
-            Libotr(self.library, (3,), account=PEER, peer=account, place=scratch),
+            Libotr(self.library, (3,), account=PEER, peer=account, files=scratch / "libotr-alice.otr"),
         ]
 
     @staticmethod

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,11 +21,11 @@ from e2eproxy.testing.session_method import FEATURE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from bed.shared import SharedBed
     from bed.stage import Stage
 
+VECTORS = Path(__file__).resolve().parents[1] / "vectors" / "otr"
 SECRET = "swordfish-9d1c"
 
 
@@ -148,3 +149,23 @@ def test_a_client_with_a_menu_of_commands(stage: Stage, tmp_path: Path) -> None:
     finally:
         client.child.kill()
     assert PROXY.encode() not in stage.tap.said(up=True)
+
+
+def test_the_otr_keys_of_another_program_are_taken_over_and_handed_out(stage: Stage, tmp_path: Path) -> None:
+    romeo, _ = stage.accounts
+    theirs, mine = tmp_path / "otr.private_key", tmp_path / "out"
+    raw = (VECTORS / "libotr-alice.otr.private_key").read_text("ascii")
+    theirs.write_text(raw.replace("alice@example.org", romeo.jid))
+    words = ("--account", romeo.jid, "--format", "libotr")
+    assert "1 own keys" in stage.say("keys", "import", *words, "--file", str(theirs))
+    assert "0 own keys" in stage.say("keys", "import", *words, "--file", str(theirs))
+    assert "NOT sealed" in stage.say("keys", "export", *words, "--file", str(mine))
+    written = Path(f"{mine}.private_key")
+    assert written.stat().st_mode & 0o777 == 0o600
+    assert "".join(raw.split())[-200:] in "".join(written.read_text("ascii").split())
+    assert "is there already" in stage.say("keys", "export", *words, "--file", str(mine), status=1)
+    theirs.write_text(raw)
+    refused = stage.say("keys", "import", *words, "--file", str(theirs), status=1)
+    assert "it has alice@example.org" in refused
+    secret = raw.partition("(x #")[2][:20]
+    assert secret not in stage.daemon.log_text() + refused

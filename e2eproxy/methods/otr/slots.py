@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 _RECORD: Final = "tag:"
 
 
+def record_of(slot: int) -> str:
+    """The record that keeps the tag of *slot*, 4 bytes."""
+    return f"{_RECORD}{slot}"
+
+
 class Slots:
     """Which stream has which tag."""
 
@@ -31,10 +36,10 @@ class Slots:
             return self._taken[own][1], ()
         taken = {slot for slot, _ in self._taken.values()}
         slot = next(number for number in range(len(taken) + 1) if number not in taken)
-        kept = self._context.view.record(f"{_RECORD}{slot}")
+        kept = self._context.view.record(record_of(slot))
         tag = int.from_bytes(kept, "big") if kept else self._new_tag()
         self._taken[own] = slot, tag
-        record = e.Persist(key=f"{_RECORD}{slot}", data=tag.to_bytes(4, "big"))
+        record = e.Persist(key=record_of(slot), data=tag.to_bytes(4, "big"))
         return tag, (() if kept else (record,))
 
     def _new_tag(self) -> int:
