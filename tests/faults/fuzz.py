@@ -1,9 +1,9 @@
 """Fuzz everything that reads what a client or a server sends: only ``RemoteError`` may come out (law 6).
 
-    python tests/faults/fuzz.py --seconds 3600 [--seed N]
+    python tests/faults/fuzz.py --seconds 3600 [--seed N] [--only TARGET]
 
 Streams of real logins and stanzas of every spelling are damaged, cut and fed to the framer, to what looks into
-elements, and to a whole session between two connections in memory. Besides the kind of error it checks that cutting
+elements, and to a whole session between two connections in memory; OTR's part is in ``fuzz_otr``. Besides the kind of error it checks that cutting
 does not matter, that a strict framer gives back only what came, and that no call takes long. A finding is printed with
 the seed and the number of the round that brings it back.
 """
@@ -22,6 +22,7 @@ TESTS = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TESTS))
 
 from bed.memory_session import DOMAIN, MemorySession  # noqa: E402 - needs the path set above
+from fuzz_otr import fuzz_otr  # noqa: E402 - same
 
 from e2eproxy.errors import RemoteError  # noqa: E402 - same
 from e2eproxy.xmpp import features, tree  # noqa: E402 - same
@@ -219,10 +220,12 @@ def fuzz_session(rng: random.Random) -> None:
         raise Finding("a timer is left behind")
 
 
-TARGETS = {"framer": fuzz_framer, "starttls": fuzz_starttls, "session": fuzz_session}
+TARGETS = {"framer": fuzz_framer, "starttls": fuzz_starttls, "session": fuzz_session, "otr": fuzz_otr}
 
 
-def fuzz(seconds: float, seed: int, *, first: int = 0, rounds: int | None = None) -> dict[str, int]:
+def fuzz(
+    seconds: float, seed: int, *, first: int = 0, rounds: int | None = None, only: str | None = None
+) -> dict[str, int]:
     """Fuzz for a time, or for a number of rounds; return how many inputs each target had. Raises Finding."""
     failures: list[object] = []
 
@@ -231,12 +234,13 @@ def fuzz(seconds: float, seed: int, *, first: int = 0, rounds: int | None = None
             failures.append(event.get("log_failure"))
 
     globalLogPublisher.addObserver(observe)
-    counts = dict.fromkeys(TARGETS, 0)
+    names = [only] if only else list(TARGETS)
+    counts = dict.fromkeys(names, 0)
     until = time.monotonic() + seconds
     number = first
     try:
         while time.monotonic() < until if rounds is None else number < first + rounds:
-            name = list(TARGETS)[number % len(TARGETS)]
+            name = names[number % len(names)]
             began = time.process_time()
             try:
                 TARGETS[name](random.Random(f"{seed} {number}"))
@@ -257,12 +261,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**9))
     parser.add_argument("--round", type=int, help="bring back one round")
+    parser.add_argument("--only", choices=TARGETS, help="one target alone")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     if options.round is None:
-        counts = fuzz(options.seconds, options.seed)
+        counts = fuzz(options.seconds, options.seed, only=options.only)
     else:
-        counts = fuzz(0, options.seed, first=options.round, rounds=1)
+        counts = fuzz(0, options.seed, first=options.round, rounds=1, only=options.only)
     print(f"no finding in {counts}")
 
 
