@@ -113,7 +113,11 @@ OUT = (
     Step("proxy.relay", "Relay.to_server", "the one door out for what a pipeline sends (law 1)"),
     Step("proxy.ledger", "Ledger.send", "entered until the server has acknowledged it (law 4)"),
     Step("xmpp.stream_management", "StreamManagement.sent", "counts it, and says when to ask"),
-    Step("proxy.way", "Way.send", "the one queue towards the server keeps order and wholeness, and writes to TLS"),
+    Step(
+        "proxy.way",
+        "Way.send",
+        "the one queue towards the server keeps order and wholeness, and writes to TLS",
+    ),
     Step("proxy.outgoing", "OutgoingStanzas.settle", "the next one to this contact has its turn"),
 )
 
