@@ -9,11 +9,23 @@ import pytest
 from attrs import evolve
 from bed.miller_keys import key, method
 
+from e2eproxy.evaluate.experiments import evaluate
 from e2eproxy.methods import effects as e
 from e2eproxy.methods import events
 from e2eproxy.methods.door import Recognition
 from e2eproxy.methods.events import Ref, Way
-from e2eproxy.methods.miller import envelope, fields, handover, headers, keys, sealing, table, wire
+from e2eproxy.methods.miller import (
+    envelope,
+    fields,
+    handover,
+    headers,
+    keys,
+    sealing,
+    signing,
+    statements,
+    table,
+    wire,
+)
 from e2eproxy.methods.miller.account import Rate
 from e2eproxy.methods.miller.incoming import CLEAR
 from e2eproxy.testing import WHO, World
@@ -227,9 +239,9 @@ def test_a_second_device_for_which_the_first_vouches_is_accepted_by_the_contact(
     )
     tablet.tell(event)
     world.run()
-    assert tablet.store.records("vouched:") == {}
+    assert tablet.store.record("vouched") is None
     decide(world, phone, tablet)
-    assert len(tablet.store.records("vouched:")) == 1
+    assert len(json.loads(tablet.store.record("vouched"))) == 1
     tablet.say(WHO.alice, "from the tablet")
     assert alice.texts[-1] == "from the tablet"
     assert [one.decision for one in alice.store.peer_keys(WHO.bob.bare)] == [Decision.TOFU, Decision.ACCEPTED]
@@ -578,12 +590,7 @@ def test_an_undecryptable_request_is_answered_once_and_a_strangers_as_if_nobody_
 def test_a_key_that_is_refused_is_asked_for_once(wanted, answer):
     world, alice, bob = pair()
     alice.say(WHO.bob, "first")
-    other = readdressed(world).raw.replace(b" id='" + sid_of(world).encode(), b" id='another")
-    other = re.sub(
-        b"<encheader>[^<]*",
-        b"<encheader>" + fields.encode(b'{"alg":"A256KW","enc":"A256CBC-HS512"}').encode(),
-        other,
-    )
+    other = under_another_key(world)
     effects = arrived(bob, other, peer=WHO.alice)
     ask = only(effects, e.Ask)
     only(effects, e.Hold)
@@ -601,17 +608,63 @@ def test_a_key_that_is_refused_is_asked_for_once(wanted, answer):
     assert b"insufficient-information" in only(effects, e.Emit).payload
 
 
+def under_another_key(world):
+    """Alice's first stanza, as if it were encrypted under a key called ``another``."""
+    raw = readdressed(world).raw.replace(b" id='" + sid_of(world).encode(), b" id='another")
+    header = fields.encode(b'{"alg":"A256KW","enc":"A256CBC-HS512"}').encode()
+    return re.sub(b"<encheader>[^<]*", b"<encheader>" + header, raw)
+
+
+@pytest.mark.parametrize(
+    ("condition", "again"), [("forbidden", False), ("service-unavailable", True), ("", True)]
+)
+def test_only_a_key_that_was_refused_is_never_asked_for_again(condition, again):
+    world, alice, bob = pair()
+    alice.say(WHO.bob, "first")
+    other = under_another_key(world)
+    ask = only(arrived(bob, other, peer=WHO.alice), e.Ask)
+    outcome = events.Outcome.ERROR if condition else events.Outcome.TIMEOUT
+    bob.harness.handle(events.Answer(own=WHO.bob, token=ask.token, outcome=outcome, condition=condition))
+    only(arrived(bob, other, peer=WHO.alice), e.Unreadable)
+    world.wait(61)
+    asked = [one for one in arrived(bob, other, peer=WHO.alice) if isinstance(one, e.Ask)]
+    assert bool(asked) is again
+    assert not asked or asked[0].token != ask.token
+
+
+def test_what_was_asked_on_a_stream_that_ended_is_asked_again():
+    world, alice, bob = pair()
+    alice.say(WHO.bob, "first")
+    other = under_another_key(world)
+    only(arrived(bob, other, peer=WHO.alice), e.Ask)
+    assert not any(isinstance(one, e.Ask) for one in arrived(bob, other, peer=WHO.alice))
+    bob.harness.handle(events.Interrupted(own=WHO.bob_too))
+    assert not any(isinstance(one, e.Ask) for one in arrived(bob, other, peer=WHO.alice))
+    bob.harness.handle(events.Interrupted(own=WHO.bob))
+    only(arrived(bob, other, peer=WHO.alice), e.Ask)
+
+
+def test_people_who_compared_fingerprints_and_demand_it_can_write_to_each_other():
+    world = World(1)
+    alice, bob = world.device(WHO.alice, method()), world.device(WHO.bob, method())
+    alice.store.policy = bob.store.policy = "verified"
+    world.start(alice, bob)
+    decide(world, alice, bob, Decision.VERIFIED)
+    decide(world, bob, alice, Decision.VERIFIED)
+    alice.say(WHO.bob, "one")
+    bob.say(WHO.alice, "two")
+    assert (alice.texts, bob.texts) == (["two"], ["one"])
+    without_bugs(alice, bob)
+
+
+def test_it_is_what_it_claims():
+    report = evaluate(method())
+    assert report.bugs == ()
+    assert report.disagreements == ()
+
+
 def sid_of(world):
     return Stanza.parse(sent(world, WHO.alice)[0].raw).child(wire.E2E).attributes["id"]
-
-
-def answer_with(jwk, sid="another", to=None, **header):
-    own = to or key(0).public
-    return wire.answer(
-        sealing.wrap(
-            evolve(own, **header), sid, json.dumps(jwk).encode(), bytes.__new__(bytes).join([b"x"]).__mul__
-        )
-    )
 
 
 @pytest.mark.parametrize(
@@ -631,12 +684,7 @@ def answer_with(jwk, sid="another", to=None, **header):
 def test_only_the_key_that_was_asked_for_is_taken(jwk):
     world, alice, bob = pair()
     alice.say(WHO.bob, "first")
-    other = readdressed(world).raw.replace(b" id='" + sid_of(world).encode(), b" id='another")
-    other = re.sub(
-        b"<encheader>[^<]*",
-        b"<encheader>" + fields.encode(b'{"alg":"A128KW","enc":"A128GCM"}').encode(),
-        other,
-    )
+    other = under_another_key(world)
     ask = only(arrived(bob, other, peer=WHO.alice), e.Ask)
     own = keys.stored_key(bob.store.identity("kdk").public)
 
@@ -750,7 +798,38 @@ def test_words_for_us_are_taken_from_our_own_account_only():
     wrong = build("message", {}, element("vouch", {"xmlns": headers.OWN}, b"x.y.z"))
     for peer in (WHO.bob, ALICE_TOO):
         assert [type(one) for one in arrived(alice, wrong, peer=peer)] == [e.Absorb]
-    assert alice.store.records("vouched:") == {}
+    assert alice.store.record("vouched") is None
+
+
+def test_words_of_accepted_devices_come_first_and_the_number_is_bounded():
+    world, phone, _ = pair()
+    own = phone.harness.engine.account.keys
+    for number in range(20, 32):
+        voucher = key(number)
+        word = statements.vouched(voucher, WHO.alice, own.pair.signing.public)
+        raw = build("message", {}, element("vouch", {"xmlns": headers.OWN}, word.encode()))
+        phone.store.commit([one for one in arrived(phone, raw, peer=ALICE_TOO) if isinstance(one, e.DURABLE)])
+    assert len(own.words) == 8
+    oldest = list(own.words)[-1]
+    phone.store.decide(WHO.alice.bare, keys.fingerprint_of(oldest), Decision.ACCEPTED)
+    assert next(iter(own.words)) == oldest
+    (shown,) = json.loads(own.offered())["keys"]
+    assert shown[headers.VOUCHED][0] == own.words[oldest]
+    assert len(shown[headers.VOUCHED]) == 4
+    without_bugs(phone)
+    assert world.seen == []
+
+
+def test_of_what_strangers_sign_no_key_is_kept():
+    _, alice, bob = pair()
+    inner = build("message", {"from": str(WHO.carol), "to": str(WHO.bob), "type": "chat"}, b"<body>x</body>")
+    header = {"jwk": dict(key(39).public.numbers)}
+    signed = signing.sign(key(39), envelope.enclose(inner, int(bob.context.clock() * 1000)), header)
+    raw = build("message", {"from": str(WHO.carol), "to": str(WHO.bob), "type": "chat"}, signed.to_bytes())
+    effects = arrived(bob, raw, peer=WHO.carol)
+    assert not any(isinstance(one, e.Learn) for one in effects)
+    assert only(effects, e.Deliver).protection.key is None
+    without_bugs(alice, bob)
 
 
 # ---- signed and not encrypted ----

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
@@ -32,13 +33,16 @@ MOST_PEERS: Final = 10_000
 """Resources whose features are remembered."""
 MOST_FAILURES: Final = 1_000
 """Keys that could not be got which are remembered."""
+NOT_AGAIN_FOR: Final = 60.0
+"""Seconds for which a key is not asked for again that could not be got; one that was refused is not asked for again at all."""
 _YES: Final = frozenset({"yes", "true", "on", "1"})
 
 
 @frozen
 class Question:
-    """A key that was asked for: the full JID that was asked, and the key's name."""
+    """A key that was asked for: from which stream of ours, the full JID that was asked, and the key's name."""
 
+    own: JID
     peer: JID
     sid: str
 
@@ -83,7 +87,8 @@ class Account:
         self.read: OrderedDict[JID, str] = OrderedDict()
         """Under which of a contact's keys we have opened something last."""
         self._features: OrderedDict[JID, frozenset[str]] = OrderedDict()
-        self._failures: OrderedDict[tuple[JID, str], str] = OrderedDict()
+        self._failures: OrderedDict[tuple[JID, str], tuple[str, float | None]] = OrderedDict()
+        self._asked = count()
         self._stamps: OrderedDict[JID, int] = OrderedDict()
         self._stamped = 0
         self.fault = ""
@@ -186,15 +191,28 @@ class Account:
         record = self.context.view.record(f"contact:{peer.bare}")
         return {} if record is None else json.loads(record)
 
-    # -- keys that could not be got --
+    # -- keys that are asked for --
+
+    def new_question(self, question: Question) -> str | None:
+        """A token for *question*, None if that is under way."""
+        if any((one.peer, one.sid) == (question.peer, question.sid) for one in self.asked.values()):
+            return None
+        token = f"key {next(self._asked)}"
+        self.asked[token] = question
+        return token
+
+    def stream_ended(self, own: JID) -> None:
+        """Nothing that was asked from the stream of *own* is answered any more."""
+        self.asked = {token: one for token, one in self.asked.items() if one.own != own}
 
     def failure(self, peer: JID, sid: str) -> str | None:
-        """Why the key *sid* of *peer* could not be got, None if it was not tried."""
-        return self._failures.get((peer, sid))
+        """Why the key *sid* of *peer* could not be got, None if it may be asked for."""
+        why, until = self._failures.get((peer, sid), (None, None))
+        return why if until is None or self.context.clock() < until else None
 
-    def note_failure(self, peer: JID, sid: str, why: str) -> None:
-        """Note that it could not: it is not asked for again while we remember."""
-        self._failures[peer, sid] = why
+    def note_failure(self, peer: JID, sid: str, why: str, *, final: bool) -> None:
+        """Note that it could not. *final*: asking again is of no use."""
+        self._failures[peer, sid] = (why, None if final else self.context.clock() + NOT_AGAIN_FOR)
         while len(self._failures) > MOST_FAILURES:
             self._failures.popitem(last=False)
 

@@ -35,11 +35,9 @@ _LATE: Final = "The contact's program did not answer when it was asked for its k
 
 def ask(account: Account, own: JID, peer: JID, sid: str) -> tuple[e.Effect, ...]:
     """Ask *peer* (full) for the key *sid*, unless that is under way."""
-    question = Question(peer, sid)
-    if question in account.asked.values():
+    token = account.new_question(Question(own, peer, sid))
+    if token is None:
         return ()
-    token = f"key {peer} {sid}"
-    account.asked[token] = question
     payload = wire.request(sid, account.keys.offered())
     return (e.Ask(token=token, to=peer, payload=payload, timeout=PATIENCE, own=own),)
 
@@ -53,7 +51,8 @@ def answered(account: Account, event: events.Answer) -> tuple[e.Effect, ...]:
     try:
         kept = account.table.keep_of_peer(question.peer, question.sid, _key(account, event, question))
     except MethodError as error:
-        account.note_failure(question.peer, question.sid, str(error))
+        final = event.outcome is Outcome.RESULT or event.condition == "forbidden"
+        account.note_failure(question.peer, question.sid, str(error), final=final)
     return (*kept, e.Retry(contact=question.peer.bare))
 
 

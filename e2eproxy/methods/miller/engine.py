@@ -62,8 +62,9 @@ class MillerEngine:
 
     def _other(self, event: events.Event) -> tuple[e.Effect, ...]:
         match event:
-            case events.Starting():
-                return self._starting()
+            case events.Starting() | events.Stopping() | events.Interrupted():
+                self.account.stream_ended(event.own)
+                return self._starting() if isinstance(event, events.Starting) else ()
             case events.Command():
                 return command(self.account, event)
             case events.Computed():

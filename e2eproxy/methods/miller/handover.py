@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 from attrs import evolve
 
 from e2eproxy.methods import effects as e
-from e2eproxy.methods.door import MethodError
 from e2eproxy.methods.miller import answers, sealing, statements, wire
 from e2eproxy.methods.miller.failures import DecryptionError
 from e2eproxy.methods.miller.headers import OWN
@@ -155,13 +154,9 @@ def heard(account: Account, event: events.Inbound, vouch: Span) -> tuple[e.Effec
     if event.peer.bare != account.context.account or not account.keys.there:
         return (absorbed,)
     context = account.context
-    own = account.keys.pair.signing.public
-    voucher = statements.vouching_key(vouch.text.strip(), context.account, own)
-    kept = list(context.view.records("vouched:"))
+    statement = vouch.text.strip()
+    voucher = statements.vouching_key(statement, context.account, account.keys.pair.signing.public)
     judged = judge(context, context.account, voucher, account.anchors, proved=True)
-    key = f"vouched:{voucher.thumbprint}"
-    if key not in kept and len(kept) >= MOST_DEVICES:
-        raise MethodError("More devices vouch for this one than are remembered.")
     # It gives its keys to this one from now on.
     account.forget_failures(context.account)
-    return (*judged.news, e.Persist(key=key, data=vouch.text.strip().encode()), absorbed)
+    return (*judged.news, account.keys.with_word(voucher, statement), absorbed)

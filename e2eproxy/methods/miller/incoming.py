@@ -134,14 +134,16 @@ def _opened(account: Account, event: events.Inbound, opened: Opened) -> tuple[e.
     contact = event.peer.bare
     durable: tuple[e.Effect, ...] = () if seen else (account.table.note_seen(opened.digest),)
     visible: tuple[e.Effect, ...] = ()
-    if opened.author is not None:
-        judged = judge(account.context, contact, opened.author, account.anchors, proved=True)
+    # Of strangers nothing is kept: whoever likes can have any number of addresses, and a key for each.
+    author = opened.author if account.knows(event.peer) else None
+    if author is not None:
+        judged = judge(account.context, contact, author, account.anchors, proved=True)
         durable = (*judged.news, *durable)
         visible = _proved(account, event, opened)
     if opened.encrypted and contact != account.context.account:
         account.note_read(contact, opened.sid)
     notes = _notes(account, event, opened)
-    protection = e.Protection(key=opened.author.fingerprint if opened.author else None, notes=notes)
+    protection = e.Protection(key=author.fingerprint if author else None, notes=notes)
     return (
         *durable,
         e.Deliver(ref=event.ref, inside=e.Whole(_inside(opened)), protection=protection),

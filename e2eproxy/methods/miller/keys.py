@@ -73,13 +73,18 @@ class PublicKey:
     @property
     def fingerprint(self) -> Fingerprint:
         """The thumbprint as people compare it: in hexadecimal, eight groups of eight digits."""
-        digits = hashlib.sha256(self.encoded).hexdigest().upper()
-        return Fingerprint(NAME, " ".join(digits[at : at + 8] for at in range(0, 64, 8)))
+        return fingerprint_of(self.thumbprint)
 
     def jose(self) -> RSAKey | ECKey:
         """For joserfc."""
         numbers: dict[str, str | list[str]] = dict(self.numbers)
         return RSAKey.import_key(numbers) if self.kind == "RSA" else ECKey.import_key(numbers)
+
+
+def fingerprint_of(thumbprint: str) -> Fingerprint:
+    """The fingerprint of the key with that *thumbprint* in base64url."""
+    digits = fields.decode(thumbprint).hex().upper()
+    return Fingerprint(NAME, " ".join(digits[at : at + 8] for at in range(0, len(digits), 8)))
 
 
 def public_key(jwk: Mapping[str, Any]) -> PublicKey:

@@ -18,22 +18,23 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from e2eproxy.methods import effects as e
 from e2eproxy.methods.door import MethodError
 from e2eproxy.methods.miller import headers, statements
-from e2eproxy.methods.miller.keys import PrivateKey
+from e2eproxy.methods.miller.keys import PrivateKey, fingerprint_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from e2eproxy.methods import events
     from e2eproxy.methods.door import Context
+    from e2eproxy.methods.miller.keys import PublicKey
 
 SIGNING: Final = "sk"
 ENCRYPTION: Final = "kdk"
 WORK: Final = "keys"
+VOUCHED: Final = "vouched"
+"""The record of other devices' words."""
 MOST_WORDS: Final = 4
-"""So many other devices' words are kept and shown."""
+"""So many other devices' words are shown, and twice as many kept."""
 _LENGTH: Final = 4
-
-MakeKey = "Callable[[Callable[[int], bytes]], PrivateKey]"
 
 
 @frozen
@@ -60,6 +61,7 @@ class OwnKeys:
         self._make = make
         self._pair: Pair | None = None
         self._failed = False
+        self._chain = _certificates(context.settings.get("certificate", ""))
 
     @property
     def there(self) -> bool:
@@ -128,19 +130,34 @@ class OwnKeys:
 
     def _words(self) -> dict[str, list[str]]:
         words: dict[str, list[str]] = {}
-        vouched = [one.decode() for one in self._context.view.records("vouched:").values()][:MOST_WORDS]
-        if vouched:
-            words[headers.VOUCHED] = vouched
-        if chain := self._certificates():
-            words["x5c"] = chain
+        if vouched := self.words:
+            words[headers.VOUCHED] = list(vouched.values())[:MOST_WORDS]
+        if self._chain:
+            words["x5c"] = self._chain
         return words
 
-    def _certificates(self) -> list[str]:
-        pem = self._context.settings.get("certificate", "")
-        if not pem.strip():
-            return []
-        try:
-            chain = x509.load_pem_x509_certificates(pem.encode())
-        except ValueError:
-            return []
-        return [base64.b64encode(one.public_bytes(Encoding.DER)).decode() for one in chain]
+    # -- what other devices of the account say --
+
+    @property
+    def words(self) -> dict[str, str]:
+        """Other devices' words for this one, by the thumbprints of their keys; those that count here first."""
+        record = self._context.view.record(VOUCHED)
+        kept: dict[str, str] = {} if record is None else json.loads(record)
+        account, view = self._context.account, self._context.view
+        return dict(sorted(kept.items(), key=lambda one: not view.usable(account, fingerprint_of(one[0]))))
+
+    def with_word(self, voucher: PublicKey, statement: str) -> e.Persist:
+        """Keep the word of *voucher*; of those that count least, only so many are kept."""
+        words = {voucher.thumbprint: statement}
+        words.update((name, word) for name, word in self.words.items() if name != voucher.thumbprint)
+        kept = dict(list(words.items())[: 2 * MOST_WORDS])
+        return e.Persist(key=VOUCHED, data=json.dumps(kept).encode())
+
+
+def _certificates(pem: str) -> list[str]:
+    """The chain in *pem* as a JWK has it; nothing if there is none that can be read."""
+    try:
+        chain = x509.load_pem_x509_certificates(pem.encode()) if pem.strip() else []
+    except ValueError:
+        return []
+    return [base64.b64encode(one.public_bytes(Encoding.DER)).decode() for one in chain]
