@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from e2eproxy.xmpp.spans import Span
     from e2eproxy.xmpp.stanza import Stanza
 
-#: Bytes of a client's answer; Gajim's, one of the longest, has about 5,000.
+#: Bytes of a client's answer; a longer one is not said again.
 LONGEST: Final = 64 * 1024
 
 _FORM: Final = caps.DATA + "x"

@@ -278,6 +278,26 @@ def test_an_answer_to_somebody_else_that_proves_the_hash_is_learnt(bench):
     assert own_caps.announced(bench.says(presence(HASHED))).is_of(MERGED)
 
 
+def test_an_answer_that_proves_the_hash_is_better_than_one_that_does_not(bench):
+    """It may tell the proxy's address, a stranger, less than a contact."""
+    bench.says(presence(HASHED))
+    bench.answers(EXODUS)
+    (went,) = bench.went()
+    assert own_caps.announced(went).is_of(disco_info.read(result(EXODUS)).with_features([METHOD]))
+    raw = f"<iq type='result' to='{ROMEO}' id='1'><query xmlns='{DISCO}' node='urn:n#{SIMPLE}'>"
+    bench.says(stanza(f"{raw}{EXODUS}{FEATURES}</query></iq>"))
+    assert own_caps.announced(bench.says(presence(HASHED))).is_of(MERGED)
+
+
+def test_a_client_that_announces_hashes_is_never_taken_for_one_that_can_do_nothing(bench):
+    bench.says(presence(HASHED))
+    bench.answers(UNAVAILABLE, "error")
+    bench.answers(UNAVAILABLE, "error")
+    (went,) = bench.went()
+    assert went.raw == presence(HASHED).raw
+    assert bench.is_told(None) is None
+
+
 def test_a_client_that_knows_no_such_node_is_asked_without_one(bench):
     bench.says(presence(HASHED))
     bench.answers("<error type='cancel'><item-not-found xmlns='urn:x'/></error>", "error")
