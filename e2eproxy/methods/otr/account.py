@@ -24,6 +24,8 @@ PATIENCE: Final = 60.0
 """Seconds until a handshake, or the rest of a message in parts, is given up."""
 ENCRYPTED: Final = element("encryption", {"xmlns": "urn:xmpp:eme:0", "namespace": EME})
 """Says to clients without OTR what a body is (XEP-0380); not behind a query, which has a sentence for people."""
+MOST_TOLD: Final = 5
+"""Notices about offers that are not answered, in ``PATIENCE`` seconds."""
 EXPLANATION: Final = "I would like to write to you encrypted, with Off-the-Record messaging (OTR). Your program does not seem to know it."
 """What people read whose client has no OTR; machines look at the query in front of it only."""
 
@@ -40,6 +42,8 @@ class Account:
         """The peers whose presence we see: who is not among them may have gone without our hearing of it."""
         self.chosen: dict[tuple[JID, JID], JID] = {}
         """To which of a contact's clients texts go, where the user was told."""
+        self._told_at = 0.0
+        self._told = 0
         self.key = OwnKey(context)
 
     # -- settings --
@@ -60,6 +64,16 @@ class Account:
         """Whether the contact's client writes HTML and wants it: setting ``html``, as ``yes``, ``no`` or ``auto``."""
         wanted = self.context.view.setting(contact.bare, "html")
         return wanted == "yes" or (wanted != "no" and entry.html is True)
+
+    # -- who is told --
+
+    def may_tell(self) -> bool:
+        """Whether the user hears of one more offer that is not answered: anybody can send a million."""
+        now = self.context.clock()
+        if not 0 <= now - self._told_at < PATIENCE:
+            self._told_at, self._told = now, 0
+        self._told += 1
+        return self._told <= MOST_TOLD
 
     # -- who we are --
 

@@ -91,10 +91,10 @@ def _offered(
     common = versions & account.versions
     if not common:
         text = "The contact's client offers OTR in a version that is not used here. No session was started."
-        return () if quiet else (e.Tell(contact=event.peer.bare, text=text, tone=e.Tone.WARNING),)
+        return () if quiet else _told(account, event, text, e.Tone.WARNING)
     if not _known(account, event):
         text = "Somebody who, as far as is known, does not get your presence offers OTR. Start a session yourself if you want one."
-        return (e.Tell(contact=event.peer.bare, text=text),)
+        return _told(account, event, text, e.Tone.INFO)
     entry, kept = account.entry(event.own, event.peer)
     if _too_often(entry, account.context.clock()):
         return kept
@@ -103,6 +103,13 @@ def _offered(
         entry.offered = max(common) if waiting < MOST_OFFERS else entry.offered
         return (*kept, *account.key.wanted())
     return (*kept, *_answered(account, event.own, event.peer, entry, max(common)))
+
+
+def _told(account: Account, event: events.Inbound, text: str, tone: e.Tone) -> tuple[e.Effect, ...]:
+    """A notice about an offer, unless there have been enough, from whatever addresses."""
+    if not account.may_tell():
+        return ()
+    return (e.Tell(contact=event.peer.bare, text=text, tone=tone),)
 
 
 def _answered(account: Account, own: JID, peer: JID, entry: Entry, version: int) -> tuple[e.Effect, ...]:
