@@ -19,7 +19,7 @@ from bed.guard_world import JULIET, ROMEO, ROOT, Leaky, World
 from bed.leak_try import AFTERWARDS, CANARY, GROUPS, Conversation, Group, fits
 from bed.place import SPELLINGS, Writing
 from bed.places import PLACES, rows
-from bed.session_states import METHODS
+from bed.session_states import METHODS, PREFER
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -102,6 +102,25 @@ def test_what_left_in_clear_is_not_repeated_under_require(ending):
     world.acknowledges = True
     romeo.knows(juliet)
     romeo.write(text)
+    world.wait(61)
+    assert not CANARY.places(romeo.seen)
+
+
+@pytest.mark.parametrize("method", ["session", "otr"])
+def test_in_a_session_nothing_leaves_in_clear_though_policy_would_let_it(method):
+    made = METHODS[method]()
+    world = World(made)
+    romeo, juliet = world.sides
+    for side in world.sides:
+        side.rules.rows["default", ""] = PREFER | {"methods": made.traits.name}
+    romeo.knows(juliet)
+    juliet.knows(romeo)
+    romeo.command(juliet, "start")
+    assert not romeo.is_sticky(juliet.jid)
+    romeo.say(juliet.jid.bare, CANARY.token, "c1")
+    assert CANARY.token in juliet.texts
+    juliet.command(romeo, "end")
+    romeo.say(juliet.jid.bare, CANARY.token, "c2")
     world.wait(61)
     assert not CANARY.places(romeo.seen)
 
