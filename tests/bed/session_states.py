@@ -7,6 +7,7 @@ counterpart there is the nearest thing that can happen.
 from __future__ import annotations
 
 from functools import cache
+from unittest.mock import patch
 
 import gmpy2
 
@@ -22,7 +23,6 @@ CANARY = Canary("Zeisig7Quendel4Fjord")
 METHODS = {"session": SessionMethod, "object": ObjectMethod, "box": BoxMethod, "otr": OtrMethod}
 # Everybody makes the same keys in each world, and most of what that takes is to find out which numbers are prime.
 _known = cache(gmpy2.is_prime)
-identity.is_prime = lambda number, *_: _known(number)
 #: Messages to a room are under the room's rule only while the client is in it.
 JOIN = (
     b"<presence to='garden@rooms.example.test/romeo'><x xmlns='http://jabber.org/protocol/muc'/></presence>"
@@ -178,6 +178,7 @@ STATES = {
 AFTER_OPENING = frozenset(STATES) - {"none", "undiscovered", "able", "negotiating"}
 
 
+@patch.object(identity, "is_prime", lambda number, *_: _known(number))
 def told(group, *, twin=None, manages=False):
     """A world of *group*'s method, under its policy, in its state; *manages*: its server has stream management."""
     made = METHODS[group.method]()
@@ -186,6 +187,9 @@ def told(group, *, twin=None, manages=False):
     juliet.rules.rows["default", ""] = PREFER | {"methods": made.traits.name}
     for where, settings in POLICIES[group.policy].items():
         romeo.rules.rows[where] = settings | {"methods": made.traits.name}
+    if group.method == "otr":  # it answers nobody else
+        romeo.is_friend_of(juliet)
+        juliet.is_friend_of(romeo)
     romeo.write(JOIN)
     STATES[group.state](world)
     if group.policy == "prefer, sticky" and not romeo.is_sticky(juliet.jid):

@@ -89,7 +89,8 @@ def main() -> None:
     one, many = [], []
     for repetition in range(REPETITIONS):
         one.append(alone.cost([0] * share))
-        many.append(world.cost(list(range(repetition * share, (repetition + 1) * share))))
+        numbers = range(repetition * share, (repetition + 1) * share)
+        many.append(world.cost([number % conversations for number in numbers]))
     growth = [100 * (of_many / of_one - 1) for of_many, of_one in zip(many, one, strict=True)]
     print(
         json.dumps(

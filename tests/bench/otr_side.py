@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from e2eproxy.methods import effects as e
 from e2eproxy.methods import events
 from e2eproxy.methods.door import Context
-from e2eproxy.methods.otr.account import IDENTITY, NAME
 from e2eproxy.methods.otr.engine import OtrEngine
 from e2eproxy.methods.otr.identity import new_key
+from e2eproxy.methods.otr.own_key import IDENTITY, NAME
 from e2eproxy.trust.values import IdentityKey
 from e2eproxy.xmpp.stanza import Stanza, build, element, escape_text
 
@@ -51,6 +51,9 @@ class View:
 
     def peer_keys(self, contact: JID) -> tuple[()]:  # noqa: ARG002 - as the door has it
         return ()
+
+    def setting(self, contact: JID, name: str) -> str:  # noqa: ARG002 - as the door has it
+        return ""
 
     def usable(self, contact: JID, fingerprint: object) -> bool:  # noqa: ARG002 - as the door has it
         return True
@@ -103,7 +106,12 @@ class Side:
         stanza = message(peer, self.own, text)
         return self._handle(
             events.Inbound(
-                ref=events.Ref(f"{self.refs}"), own=self.own, peer=peer, to=self.own, stanza=stanza
+                ref=events.Ref(f"{self.refs}"),
+                own=self.own,
+                peer=peer,
+                to=self.own,
+                stanza=stanza,
+                may_answer=True,
             )
         )
 

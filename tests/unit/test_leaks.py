@@ -113,8 +113,9 @@ def test_in_a_session_nothing_leaves_in_clear_though_policy_would_let_it(method)
     romeo, juliet = world.sides
     for side in world.sides:
         side.rules.rows["default", ""] = PREFER | {"methods": made.traits.name}
-    romeo.knows(juliet)
-    juliet.knows(romeo)
+    for side, other in ((romeo, juliet), (juliet, romeo)):
+        side.is_friend_of(other)
+        side.knows(other)
     romeo.command(juliet, "start")
     assert not romeo.is_sticky(juliet.jid)
     romeo.say(juliet.jid.bare, CANARY.token, "c1")
