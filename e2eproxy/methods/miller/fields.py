@@ -69,7 +69,8 @@ def json_object(octets: bytes, failure: Callable[[str], MethodError]) -> dict[st
     """The JSON object that *octets* is; its values can be anything. Raises *failure*."""
     try:
         found = json.loads(octets.decode(), object_pairs_hook=_once, parse_constant=_no_number)
-        json.dumps(found, ensure_ascii=False).encode()
+        if b"\\u" in octets:  # written so, half a character can be there
+            json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise failure("A part of it is no JSON, or JSON with a member twice.") from None
     if not isinstance(found, dict) or _levels(found) > _DEEPEST:

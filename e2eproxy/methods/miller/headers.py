@@ -6,6 +6,7 @@ A header steers what we do with secrets, and a peer writes it. So it is read aga
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import field, frozen
@@ -66,6 +67,7 @@ class Signature:
     read: str = ""
 
 
+@lru_cache(256)  # it is the same for all that one device encrypts under one key
 def of_stanza(text: str, sid: str, *, direct: bool = False, legacy: bool = False) -> Encryption:
     """The header of a stanza encrypted under the SMK called *sid*; *text* is base64url as ``fields.bare`` made it.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import field, frozen
@@ -77,8 +78,14 @@ class PublicKey:
 
     def jose(self) -> RSAKey | ECKey:
         """For joserfc."""
-        numbers: dict[str, str | list[str]] = dict(self.numbers)
-        return RSAKey.import_key(numbers) if self.kind == "RSA" else ECKey.import_key(numbers)
+        return _jose(self.numbers)
+
+
+@lru_cache(256)
+def _jose(numbers: tuple[tuple[str, str], ...]) -> RSAKey | ECKey:
+    # Making one takes longer than a signature's check does.
+    members: dict[str, str | list[str]] = dict(numbers)
+    return RSAKey.import_key(members) if members["kty"] == "RSA" else ECKey.import_key(members)
 
 
 def fingerprint_of(thumbprint: str) -> Fingerprint:

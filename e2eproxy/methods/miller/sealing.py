@@ -7,6 +7,7 @@ and one place for it, so that nobody learns by trying (RFC 3218, RFC 7516 sectio
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from cryptography.exceptions import InvalidTag
@@ -65,13 +66,13 @@ def unwrap(
 def _encrypted(
     header: dict[str, Any], payload: bytes, key: KeyFlexible, random: Callable[[int], bytes]
 ) -> str:
-    return jwe.encrypt_compact(header, payload, key, registry=_Registry(header["alg"], header["enc"], random))
+    return jwe.encrypt_compact(header, payload, key, registry=_registry(header["alg"], header["enc"], random))
 
 
 def _decrypted(
     header: headers.Encryption, sealed: Encrypted, key: KeyFlexible, random: Callable[[int], bytes]
 ) -> bytes:
-    registry = _Registry(header.alg, header.enc, random)
+    registry = _registry(header.alg, header.enc, random)
     try:
         plaintext = jwe.decrypt_compact(sealed.compact, key, registry=registry).plaintext
     except (JoseError, ValueError, InvalidTag):
@@ -104,6 +105,11 @@ class _Registry(JWERegistry):
         if name != self._enc.name:
             raise UnsupportedAlgorithmError
         return self._enc
+
+
+@lru_cache(64)
+def _registry(alg: str, enc: str, random: Callable[[int], bytes]) -> _Registry:
+    return _Registry(alg, enc, random)
 
 
 class _Content(JWEEncModel):

@@ -7,6 +7,7 @@ statement about keys or the reverse: statements say in their headers what they a
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from cryptography.exceptions import InvalidSignature
@@ -32,7 +33,7 @@ _STANZA: Final = frozenset({"", "JOSE"})
 def sign(own: PrivateKey, payload: bytes, header: Mapping[str, Any], alg: str = DEFAULT) -> Signed:
     """Sign *payload* with the key *own*; *header* are further members."""
     protected = {"alg": alg, "kid": own.public.thumbprint, **header}
-    return Signed.of(jws.serialize_compact(protected, payload, own.jose, registry=_Registry(alg)))
+    return Signed.of(jws.serialize_compact(protected, payload, own.jose, registry=_registry(alg)))
 
 
 def verify(signed: Signed, key: PublicKey, typ: str = "") -> bytes:
@@ -43,7 +44,7 @@ def verify(signed: Signed, key: PublicKey, typ: str = "") -> bytes:
     if (header.alg == "ES256") != (key.kind == "EC"):
         raise VerificationError("It is signed with an algorithm that its key is not for.")
     try:
-        jws.deserialize_compact(signed.compact, key.jose(), registry=_Registry(header.alg))
+        jws.deserialize_compact(signed.compact, key.jose(), registry=_registry(header.alg))
     except (JoseError, ValueError, InvalidSignature):
         raise VerificationError("The signature does not hold.") from None
     return fields.decode(signed.data)
@@ -58,3 +59,8 @@ class _Registry(JWSRegistry):
 
     def __init__(self, alg: str) -> None:
         super().__init__(algorithms=[alg], strict_check_header=False)
+
+
+@lru_cache(len(headers.SIGNATURES))
+def _registry(alg: str) -> _Registry:
+    return _Registry(alg)
