@@ -22,8 +22,9 @@ ALLOWED = {
     # Above control: it is a way to look at the whole, and nothing looks back at it but the command line.
     "demo": {"control", "proxy", "methods", "trust", "xmpp", "testing", "errors"},
     "proxy": {"methods", "trust", "xmpp", "errors"},
-    # An address is part of what a stanza says: methods speak of peers by prepared JIDs.
-    "methods": {"trust.values", "xmpp.stanza", "xmpp.jid", "errors"},
+    # An address is part of what a stanza says: methods speak of peers by prepared JIDs. What one that seals whole stanzas has
+    # opened is read within the same bounds as what the network brings, and its names are compared as elsewhere.
+    "methods": {"trust.values", "xmpp.stanza", "xmpp.jid", "xmpp.names", "xmpp.spans", "errors"},
     "trust": {"errors"},
     "xmpp": {"errors"},
     "errors": set(),
