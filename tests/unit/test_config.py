@@ -388,7 +388,7 @@ def test_words_are_those_of_the_proxys_tables():
     assert tuple(stand_down.SYSTEMS) == options.SYSTEMS
     assert {
         rules.WHEN: "prefer", rules.WHOM: "tofu", rules.METHODS: " ".join(options.METHODS),
-        rules.NOTICES: options.NOTICES[0],
+        rules.NOTICES: options.NOTICES[0], rules.OTR_HTML: options.OTR_HTML[0],
     } == rules.DEFAULTS  # fmt: skip
 
 

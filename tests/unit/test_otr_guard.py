@@ -268,9 +268,9 @@ def test_a_stream_that_takes_the_address_ends_the_sessions_of_the_other(world):
 
 def test_whether_a_contact_writes_html_can_be_said(world):
     romeo, juliet = in_session(world)
-    juliet.say(romeo.jid.bare, "<b>hark</b>")
+    juliet.say(romeo.jid.bare, "&lt;b&gt;hark&lt;/b&gt;")
     assert romeo.texts == ["hark"], "as it seems to be"
     romeo.say(juliet.jid.bare, "/e2e policy otr-html no", "policy")
-    juliet.say(romeo.jid.bare, "<b>hark</b>")
+    juliet.say(romeo.jid.bare, "&lt;b&gt;hark&lt;/b&gt;")
     assert romeo.texts[-1] == "<b>hark</b>"
     no_bugs(world)
