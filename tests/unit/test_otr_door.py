@@ -319,6 +319,17 @@ def test_a_client_without_a_session_gets_one_where_another_has_one():
     without_bugs(alice, bob, tablet)
 
 
+def test_a_handshake_for_all_of_our_clients_leaves_a_session_alone_that_nobody_asked_to_renew():
+    """Answers of libotr go to the bare address, and servers bring them to each client of ours: only the one that asked is meant."""
+    _, alice, _ = pair()
+    commit = forms.encoded_text(b"\0\3\2\0\0\2\1\0\0\0\0\0\0\0\1x\0\0\0\x20" + bytes(32))
+    assert [type(one) for one in arrived(alice, commit, to=WHO.alice.bare)] == [e.Absorb]
+    assert len(arrived(alice, commit)) > 1, "what is for this one alone is answered"
+    _, alice, _ = pair()
+    alice.harness.handle(events.Command(own=WHO.alice, peer=WHO.bob, verb="start"))
+    assert len(arrived(alice, commit, to=WHO.alice.bare)) > 1, "and what it has asked for"
+
+
 def test_who_comes_anew_is_offered_it_anew():
     world, alice, bob = pair(start=False)
     alice.required = False

@@ -44,6 +44,8 @@ class Account:
         """To which of a contact's clients texts go, where the user was told."""
         self._told_at = 0.0
         self._told = 0
+        self.asked: set[tuple[JID, JID]] = set()
+        """Which client of ours asked which contact for a session, and has none since."""
         self.key = OwnKey(context)
 
     # -- settings --
@@ -105,6 +107,7 @@ class Account:
 
     def query(self, own: JID, peer: JID) -> e.Emit:
         """Ask *peer* for a session."""
+        self.asked.add((own, peer.bare))
         return e.Emit(to=peer, payload=body(forms.query_text(self.versions, EXPLANATION)), own=own)
 
     def protection(self, key: PublicKey | None) -> e.Protection:

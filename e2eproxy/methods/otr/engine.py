@@ -88,6 +88,7 @@ class OtrEngine:
                 effects += (e.SessionChanged(peer=peer, state=e.State.NONE),)
             self.account.book.forget(own, peer)
         self.account.slots.leave(own)
+        self.account.asked = {one for one in self.account.asked if one[0] != own}
         return effects
 
     # -- peers --

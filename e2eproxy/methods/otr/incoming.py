@@ -192,6 +192,8 @@ def _encoded(account: Account, event: events.Inbound, form: Any) -> tuple[e.Effe
         return (e.Absorb(ref=event.ref, why="A handshake that is not wanted."),)
     entry, kept = account.entry(event.own, event.peer)
     entry.partial = fragments.Partial()
+    if isinstance(message.content, messages.Commit) and _is_for_another(account, event, entry):
+        return (*kept, e.Absorb(ref=event.ref, why="It answers what another client of ours has asked."))
     try:
         turn = talk.receive(entry.now, message, account.party())
     except MethodError as error:
@@ -206,6 +208,12 @@ def _encoded(account: Account, event: events.Inbound, form: Any) -> tuple[e.Effe
         *started,
         *news(account, event, entry, turn),
     )
+
+
+def _is_for_another(account: Account, event: events.Inbound, entry: Entry) -> bool:
+    """Whether a handshake that went to all of our clients would only disturb the session that this one has."""
+    asked = (event.own, event.peer.bare) in account.asked
+    return entry.live and not event.to.full and not asked and not entry.exchanging
 
 
 def _data(account: Account, event: events.Inbound, message: messages.Message) -> tuple[e.Effect, ...]:

@@ -77,6 +77,7 @@ def _secured(account: Account, event: events.Inbound, entry: Entry, *, again: bo
         other.waiting = other.failed = other.checking = False
     entry.heard_at = account.context.clock()
     entry.tagged = entry.away = entry.spoken = False
+    account.asked.discard((event.own, event.peer.bare))
     resend, entry.resend = entry.resend, None
     repeat = () if resend is None else (e.Repeat(ref=resend),)
     return (
