@@ -11,7 +11,7 @@ import time
 
 import pytest
 from attrs import evolve
-from test_otr_door import arrived, bodies, pair, without_bugs
+from test_otr_door import MALLORY, arrived, bodies, pair, without_bugs
 
 from e2eproxy.methods import effects as e
 from e2eproxy.methods.otr import conversation, forms, messages, records
@@ -260,7 +260,7 @@ def test_offers_of_invented_strangers_make_few_notices():
     world, alice, _ = pair(start=False)
 
     def told():
-        peers = (JID.parse(f"mallory{number}@four.test/x") for number in range(500))
+        peers = (JID.parse(f"{MALLORY.bare}/{number}") for number in range(500))
         effects = [one for peer in peers for one in arrived(alice, "?OTRv23?", peer=peer)]
         assert not any(isinstance(one, e.Emit) for one in effects)
         return sum(isinstance(one, e.Tell) for one in effects)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from bed.otr_pair import identity
-from test_otr_door import arrived, bodies, message, only, pair, without_bugs
+from test_otr_door import MALLORY, arrived, bodies, message, only, pair, without_bugs
 
 from e2eproxy.methods import effects as e
 from e2eproxy.methods import events
@@ -37,6 +37,7 @@ def keyless():
     world = World(1)
     bob = world.device(WHO.bob, OtrMethod())
     bob.computes_for = 1e9
+    world.device(WHO.alice, OtrMethod())
     world.start(bob)
     world.guard(bob, events.PeerPresence(own=WHO.bob, peer=WHO.alice, available=True))
     return world, bob
@@ -121,7 +122,7 @@ def test_the_last_part_of_a_message_waits_with_those_before_it_kept():
 def test_what_a_stranger_sends_does_not_wait():
     _, bob = keyless()
     commit = forms.encoded_text(b"\0\2\2\0\0\0\1x\0\0\0\x20" + bytes(32))
-    effects = arrived(bob, commit, peer=WHO.carol, to=WHO.bob)
+    effects = arrived(bob, commit, peer=MALLORY, to=WHO.bob)
     assert [type(one) for one in effects] == [e.Absorb]
 
 
@@ -177,7 +178,7 @@ def test_a_peer_cannot_have_it_tried_for_again_and_again():
 
 def _inbound(text):
     stanza = message(text, sender=WHO.alice, to=WHO.bob)
-    return events.Inbound(ref="x", own=WHO.bob, peer=WHO.alice, to=WHO.bob, stanza=stanza)
+    return events.Inbound(ref="x", own=WHO.bob, peer=WHO.alice, to=WHO.bob, stanza=stanza, may_answer=True)
 
 
 def test_an_engine_that_was_made_anew_asks_for_it_when_it_needs_it():
