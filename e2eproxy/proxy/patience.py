@@ -72,7 +72,7 @@ class Patience:
         line = self._lines.by_contact.get((Direction.OUT, item.line))
         why = line.held[0].waiting if line is not None else ""
         self._tell(
-            f"Your message to {item.contact} waits: {why or 'its method is at work'}. It leaves when that is done; if it cannot within "
+            f"Your message to {item.contact} waits: {why.removesuffix('.') or 'its method is at work'}. It leaves when that is done; if it cannot within "
             f"{Bounds().seconds:.0f} seconds, it comes back to you. /e2e status shows what waits.",
             item.contact,
         )

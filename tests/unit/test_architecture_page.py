@@ -66,7 +66,7 @@ def test_arrows_between_rooms_are_the_imports():
     order = architecture.ROOMS
     assert all(order.index(start) < order.index(end) for start, end in edges), "an arrow leads upwards"
     thin = {(edge.start, edge.end): edge.label for edge in architecture.rooms_graph().edges if edge.thin}
-    assert thin == {("methods", "trust"): "values", ("methods", "xmpp"): "jid, stanza"}
+    assert thin == {("methods", "trust"): "values", ("methods", "xmpp"): "jid, names, spans, stanza"}
 
 
 def test_every_module_has_its_line():

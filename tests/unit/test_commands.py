@@ -263,7 +263,7 @@ def test_each_command_holds_what_it_says(command, face):
 def test_the_example_of_the_command_line_can_be_written():
     for command in COMMANDS:
         shown = help_text(Face.CLI, command.name).rpartition("For example: e2eproxy ")[2]
-        words = shown.split(" --")[0]
+        words = " ".join(shlex.split(shown.split(" --")[0]))
         assert read(words, Face.CLI, None).command is command, shown
 
 

@@ -63,7 +63,7 @@ def test_goodbyes_that_need_a_commit_leave_before_the_end_of_the_stream(world, e
     assert written.index(b"<message") < written.index(END)
     assert written.endswith(END)
     world.run()
-    assert juliet.notices[-1] == ENDED
+    assert juliet.notices[-1] == f"{romeo.jid.bare}: {ENDED}"
     romeo.server.deliver(END)
     assert romeo.client.finished
     assert not romeo.bugs
@@ -130,7 +130,7 @@ def test_what_waits_comes_back_and_does_not_begin_a_session_behind_the_goodbyes(
     store_works(romeo)
     world.run()
     assert [error.id for error in romeo.errors] == ["c9"]
-    assert juliet.notices[-1] == ENDED
+    assert juliet.notices[-1] == f"{romeo.jid.bare}: {ENDED}"
 
 
 def test_a_session_that_ended_with_its_stream_is_over_for_the_pipeline_as_well(world):

@@ -209,7 +209,6 @@ SEEN = """
     presence: extension of the capabilities of presence
     presence: from of a presence
     presence: hash of the picture of presence
-    presence: hash's name of the capabilities of presence
     presence: id of a presence
     presence: language of a presence
     presence: language of a status of presence

@@ -157,6 +157,17 @@ def test_white_space_offers_a_session_and_starts_one():
     assert world.seen == []
 
 
+def test_a_session_whose_key_is_not_accepted_is_not_said_to_encrypt_what_is_written():
+    _, alice, bob = pair(start=False)
+    alice.store.policy = "verified"
+    alice.command(WHO.bob, "start")
+    assert alice.sessions[WHO.bob].state is e.State.ACTIVE
+    assert "its key is not accepted" in alice.notices[-1].text
+    assert not [one for one in alice.notices if "From now on" in one.text]
+    assert "From now on what you write" in bob.notices[-1].text
+    without_bugs(alice, bob)
+
+
 def test_what_the_peer_has_ended_is_not_written_into():
     _, alice, bob = pair()
     bob.command(WHO.alice, "end")

@@ -19,6 +19,7 @@ def session():
     romeo, juliet = world.sides
     for side, other in ((romeo, juliet), (juliet, romeo)):
         side.rules.rows["default", ""] = {"when": "prefer", "methods": "otr"}
+        side.is_friend_of(other)
         side.knows(other)
     romeo.say(juliet.jid.bare, "/e2e start", "a")
     world.wait(3)

@@ -89,18 +89,24 @@ def _secured(account: Account, event: events.Inbound, entry: Entry, *, again: bo
         e.SessionChanged(peer=event.peer, state=e.State.ACTIVE, protection=account.protection(key)),
         *repeat,
         e.Retry(contact=event.peer.bare),
-        *_told(event, entry, key, again=again),
+        *_told(account, event, entry, key, again=again),
     )
 
 
-def _told(event: events.Inbound, entry: Entry, key: PublicKey, *, again: bool) -> tuple[e.Effect, ...]:
+def _told(
+    account: Account, event: events.Inbound, entry: Entry, key: PublicKey, *, again: bool
+) -> tuple[e.Effect, ...]:
     """Say that a session was made; of one that takes the place of another with the same key there is nothing to say."""
     if again or entry.now.session is None:
         return ()
-    text = (
-        f"From now on what you write to {event.peer.resource or 'this contact'} is encrypted (OTR version"
-        f" {entry.now.session.version}), with the key {key.fingerprint}."
-    )
+    who, how = event.peer.resource or "this contact", f"OTR version {entry.now.session.version}"
+    if not account.context.view.usable(event.peer.bare, name_of(key)):
+        text = (
+            f"An encrypted session ({how}) was made with {who}, but its key is not accepted, and nothing that you write goes"
+            f" into it: {key.fingerprint}. Ask the person before you accept it with /e2e trust."
+        )
+        return (e.Tell(contact=event.peer.bare, text=text, tone=e.Tone.WARNING),)
+    text = f"From now on what you write to {who} is encrypted ({how}), with the key {key.fingerprint}."
     return (e.Tell(contact=event.peer.bare, text=text),)
 
 
