@@ -299,7 +299,8 @@ class Decline:
 
     Outbound: nothing it could do for this peer; the next method of policy's order is asked, and in the end policy alone
     decides whether it may go in clear, then with ``offer`` appended to its body (OTR's whitespace tag) and the elements
-    ``adds`` to its children (a signature over a status).
+    ``adds`` to its children (a signature over a status). ``settled``: until an event comes to the method that is no Outbound, it
+    would say the same of every stanza of that type to that address which is not ``required``, so it need not be asked.
     Inbound: plain after all, delivered marked as such, with ``body`` (if not None) in the place of its body's text.
     """
 
@@ -307,6 +308,7 @@ class Decline:
     why: str
     offer: str = ""
     adds: bytes = field(default=b"", repr=False)
+    settled: bool = False
     body: str | None = field(default=None, repr=False)
 
 

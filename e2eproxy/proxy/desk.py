@@ -26,8 +26,9 @@ from e2eproxy.proxy.lane import Lane
 from e2eproxy.proxy.policy import Reach
 from e2eproxy.proxy.rules import resolve
 from e2eproxy.proxy.suggestion import Suggestion
+from e2eproxy.proxy.unasked import Unasked
 from e2eproxy.trust.values import Decision, PolicyRow, RosterChange, StickyContact, StoredRoster
-from e2eproxy.xmpp.jid import JID
+from e2eproxy.xmpp.jid import JID, prepared
 from e2eproxy.xmpp.roster import Snapshot
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from e2eproxy.proxy.rules import Resolved, Rules
     from e2eproxy.trust.transaction import Loaded, Transaction
     from e2eproxy.trust.values import Fingerprint, KnownCapabilities, SentId
+    from e2eproxy.xmpp.pieces import Element
     from e2eproxy.xmpp.roster import Change, Subscription
     from e2eproxy.xmpp.stanza import Stanza
 
@@ -102,6 +104,7 @@ class Desk:
         self.cabinet = cabinet
         self.views: dict[str, View] = {}
         self.lanes: dict[str, Lane] = {}
+        self.unasked = Unasked(lambda: cabinet.writer.book.version)
         self.pairs = Pairs()
         self.opened = OpenedStanzas()
         #: Names of methods whose stanzas go to the client: it speaks them itself.
@@ -124,14 +127,16 @@ class Desk:
         self._seen: dict[JID, SeenIds] = {}
         self._doubtful: deque[SentId] = deque(maxlen=MOST_DOUBTFUL)
         #: While anything is in one of these, every stanza is looked at in full.
-        self.attention: tuple[Sized, ...] = (self.lanes, self._contacts, self.pairs.by_outer_id, inside.ids)
+        self.attention: tuple[Sized, ...] = (self._contacts, self.pairs.by_outer_id, inside.ids)
 
     def equip(self, equipment: Sequence[Equipped]) -> None:
         """Take the engines, once the cabinet is open."""
         self.views = {one.harness.name: one.view for one in equipment}
         self.lanes.update(
-            (one.harness.name, Lane(one.harness, self.cabinet, self._world)) for one in equipment
+            (one.harness.name, Lane(one.harness, self.cabinet, self._world, self.unasked.forget))
+            for one in equipment
         )
+        self.unasked.equip(one.harness.method.traits for one in equipment)
 
     def remember_earlier(self, loaded: Loaded) -> None:
         """Take over what an earlier daemon knew: the roster, and what it sent and never saw acknowledged."""
@@ -141,6 +146,19 @@ class Desk:
             self._roster_changes = loaded.roster.changes
         self._doubtful.extend((*loaded.doubtful, *loaded.unacknowledged))
         self.caps.remember(loaded.capabilities)
+
+    def leaves_unasked(self, element: Element) -> bool:
+        """Whether no method has to be asked about the client's *element*, where policy lets it leave."""
+        return not self.lanes or self.unasked.leaves(element)
+
+    def enters_unasked(self, element: Element) -> bool:
+        """Whether no method can have anything to do with the server's *element*, whose id is noted then."""
+        if not self.lanes:
+            return True
+        if not self.unasked.enters(element):
+            return False
+        self.saw(prepared(element.attribute("from")) or self.account, element.attribute("id"))
+        return True
 
     def tell_all(self, event: Event) -> None:
         """Let every engine have *event*."""

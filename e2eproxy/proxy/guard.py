@@ -183,8 +183,8 @@ class Guard:
     def from_client(self, element: Element, root: bytes) -> bytes | None:
         """Take a stanza of the client."""
         desk = self.desk
-        lenient = desk is not None and not any(self._attention) and desk.lenient()
-        if lenient and quick.may_leave(element, self._domain):
+        lenient = desk if desk is not None and not any(self._attention) and desk.lenient() else None
+        if lenient and quick.may_leave(element, self._domain) and lenient.leaves_unasked(element):
             self._tally.passed_out += 1
             return element.raw
         stanza = Stanza.of(element, root)
@@ -219,8 +219,8 @@ class Guard:
     def from_server(self, element: Element, root: bytes) -> bytes | Kept | None:
         """Take a stanza of the server."""
         desk = self.desk
-        lenient = desk is not None and not any(self._attention) and desk.lenient()
-        if lenient and quick.may_enter(element, self._domain):
+        lenient = desk if desk is not None and not any(self._attention) and desk.lenient() else None
+        if lenient and quick.may_enter(element, self._domain) and lenient.enters_unasked(element):
             self._tally.passed_in += 1
             return element.raw
         stanza = Stanza.of(element, root)

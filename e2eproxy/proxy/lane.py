@@ -15,10 +15,11 @@ from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 
 from e2eproxy.methods.effects import DURABLE
+from e2eproxy.methods.events import Outbound
 from e2eproxy.methods.harness import safe_outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
@@ -64,12 +65,15 @@ class _Meant:
 
 
 class Lane:
-    """The queue in front of one engine; *world* does what can be seen."""
+    """The queue in front of one engine; *world* does what can be seen, *moved* hears of each event that is no Outbound."""
 
     _log = Logger()
 
-    def __init__(self, harness: Harness, keeper: Keeper, world: Apply) -> None:
+    def __init__(
+        self, harness: Harness, keeper: Keeper, world: Apply, moved: Callable[[], None] = lambda: None
+    ) -> None:
         self.harness = harness
+        self._moved = moved
         self._keeper = keeper
         self._world = world
         self._waiting: deque[Event | _Meant] = deque()
@@ -109,6 +113,8 @@ class Lane:
         """Have *event* handled; fires when all of it has been done, and the next may come."""
         if isinstance(event, _Meant):
             return self._take(event.event) if event.engine is self.harness.engine else None
+        if not isinstance(event, Outbound):
+            self._moved()
         effects = self.harness.handle(event)
         durable = [one for one in effects if isinstance(one, DURABLE)]
         visible = [one for one in effects if not isinstance(one, DURABLE)]

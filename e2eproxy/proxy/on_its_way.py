@@ -40,6 +40,8 @@ class Outgoing:
     #: What methods that declined it asked to have added if it leaves in clear: text behind its body, and elements.
     offer: str = ""
     adds: bytes = b""
+    #: Whether every method that was asked has declined it for good; None if none was asked.
+    settled: bool | None = None
     again: bool = False
     #: Whether it left before, encrypted, and a method wants it sent again.
     repeated: bool = False

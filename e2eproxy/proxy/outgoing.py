@@ -231,6 +231,8 @@ class OutgoingStanzas:
                 self._fail(item, Why.METHOD, "not-acceptable", _NOT_AGAIN)
             case Outcome.PASS:
                 self._used(item, ruling)
+                if item.settled and not item.lanes and not item.required:
+                    self._desk.unasked.note(item.stanza)
                 self._leave(item, with_offer(item.stanza, item.offer, item.adds), Fate.PASSED)
             case Outcome.PROTECT:
                 self._protect(item)
@@ -371,7 +373,8 @@ class OutgoingStanzas:
             case e.Decline(why=why) if self._desk.reach([lane], item.found.to or item.contact) in IN_SESSION:
                 # There is a session, so the user believes to be writing in it: clear text would be a surprise.
                 self._fail(item, Why.METHOD, "not-acceptable", f"Not sent. {why}")
-            case e.Decline(offer=offer, adds=adds):
+            case e.Decline(offer=offer, adds=adds, settled=settled):
+                item.settled = settled and not adds and item.settled is not False
                 del self._under_way[item.ref]
                 item.lanes.remove(lane)
                 item.lane = None

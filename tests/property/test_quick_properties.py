@@ -10,11 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from e2eproxy.errors import StreamError
+from e2eproxy.methods.door import Recognition
+from e2eproxy.methods.otr import forms
+from e2eproxy.methods.otr.method import OtrMethod
 from e2eproxy.proxy import quick
 from e2eproxy.proxy.classify import Scene, classify
 from e2eproxy.proxy.kinds import Setting
 from e2eproxy.proxy.notices import PROXY
 from e2eproxy.proxy.policy import Outcome, Reach, State, decide
+from e2eproxy.proxy.unasked import Unasked
+from e2eproxy.testing import SessionMethod
 from e2eproxy.xmpp.framer import Framer
 from e2eproxy.xmpp.jid import JID
 from e2eproxy.xmpp.pieces import Element, Limits
@@ -102,3 +107,78 @@ def test_a_value_that_is_spelled_like_an_attribute_asks_for_a_full_look():
         of_client = framed(f"<message id='{value}'><body>hark</body></message>".encode())
         assert quick.may_enter(*of_server, PROXY.domain) is (value not in {"from", "error"})
         assert quick.may_leave(*of_client, PROXY.domain) is (value not in {"to", "type"})
+
+
+# -- what no method need be asked about --------------------------------------------------------------------------------
+
+#: Pieces that a text of a contact is made of: OTR's forms, whole and in pieces, and what hides or cuts them.
+PIECES = (
+    *("?OTR", "?OTRv23?", "?", "O", "TR", "OTR:AAMD.", "hark", " ", "\t", forms.tag_text(frozenset({2, 3}))),
+    *("&#63;", "&#x3f;", "&#9;", "<![CDATA[?]]>", "<![CDATA[", "]]>", "<x/>", "<x>?</x>", "&amp;", "&lt;"),
+    *(forms.TAG[:7], forms.TAG[7:], "</body><body>", "<!--", "-->"),
+)
+
+
+def unasked(*methods):
+    known = Unasked(lambda: 0)
+    known.equip(method.traits for method in methods)
+    return known
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=6).map("".join))
+def test_what_enters_unasked_is_nothing_to_the_method(text):
+    method = OtrMethod()
+    known = unasked(method)
+    raw = f"<message from='juliet@example.test/x' type='chat'><body>{text}</body></message>".encode()
+    for element in framed(raw, quick.WATCHED_OF_SERVER):
+        if known.enters(element):
+            assert method.recognise(Stanza.of(element, ROOT)) is Recognition.NONE
+
+
+def test_plain_texts_do_enter_unasked():
+    known = unasked(OtrMethod())
+    for text in ("hark", "who is it?", "a &amp; b", "What? O, it is he."):
+        (element,) = framed(f"<message><body>{text}</body></message>".encode(), quick.WATCHED_OF_SERVER)
+        assert known.enters(element), text
+    (presence,) = framed(b"<presence/>", quick.WATCHED_OF_SERVER)
+    assert not known.enters(presence)
+
+
+def test_where_a_method_has_elements_of_its_own_everything_is_looked_at():
+    known = unasked(OtrMethod(), SessionMethod())
+    (element,) = framed(b"<message><body>hark</body></message>", quick.WATCHED_OF_SERVER)
+    assert not known.enters(element)
+    known.note(Stanza.of(element, ROOT))
+    assert not known.leaves(element)
+    assert not Unasked(lambda: 0).enters(element), "nor before it is known which methods there are"
+
+
+def test_what_leaves_unasked_is_of_the_same_address_and_type_and_of_the_same_settings():
+    now = [1]
+    known = Unasked(lambda: now[0])
+    known.equip([OtrMethod().traits])
+    form = "<message {}><body>hark</body></message>"
+    (noted,) = framed(form.format("to='a@b.test' type='chat' id='1'").encode())
+    known.note(Stanza.of(noted, ROOT))
+    for head, same in (
+        ("type='chat' to='a@b.test'", True),
+        ("to='a@b.test'", False),
+        ("to='a@b.test/x' type='chat'", False),
+        ("type='chat' id='a@b.test'", False),
+        ("id='to' type='chat' to='a@b.test'", True),
+    ):
+        (element,) = framed(form.format(head).encode())
+        assert known.leaves(element) is same, head
+    now[0] = 2
+    assert not known.leaves(noted)
+    now[0] = 1
+    assert not known.leaves(noted)
+    known.note(Stanza.of(noted, ROOT))
+    known.forget()
+    assert not known.leaves(noted)
+    for number in range(1_001):
+        (element,) = framed(form.format(f"to='{number}@b.test'").encode())
+        known.note(Stanza.of(element, ROOT))
+    assert known.leaves(element)
+    (oldest,) = framed(form.format("to='0@b.test'").encode())
+    assert not known.leaves(oldest)

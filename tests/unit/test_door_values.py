@@ -37,7 +37,7 @@ LEFT_OUT = {
     "effects.Emit": {"kind": "message", "type": "chat", "id": None, "own": None, "keys": ()},
     "effects.Ask": {"type": "get", "timeout": 30.0, "ref": None, "keys": (), "own": None},
     "effects.Consult": {"timeout": 60.0},
-    "effects.Decline": {"offer": "", "adds": b"", "body": None},
+    "effects.Decline": {"offer": "", "settled": False, "adds": b"", "body": None},
     "effects.SessionChanged": {"protection": None},
     "effects.Tell": {"tone": effects.Tone.INFO},
     "events.Interrupted": {"doubtful": ()},

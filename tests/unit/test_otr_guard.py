@@ -274,3 +274,83 @@ def test_whether_a_contact_writes_html_can_be_said(world):
     juliet.say(romeo.jid.bare, "&lt;b&gt;hark&lt;/b&gt;")
     assert romeo.texts[-1] == "<b>hark</b>"
     no_bugs(world)
+
+
+# -- stanzas that OTR need not be asked about ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def counted(world, monkeypatch):
+    """Romeo and Juliet, who have no session; what comes to Romeo's engine is counted."""
+    romeo, juliet = world.sides
+    juliet.rules.rows["default", ""] = {"when": "never", "methods": "otr"}
+    (lane,) = romeo.desk.lanes.values()
+    events = []
+    handle = lane.harness.handle
+    monkeypatch.setattr(lane.harness, "handle", lambda event: (events.append(event), handle(event))[1])
+    romeo.say(juliet.jid, "one")
+    romeo.say(juliet.jid, "two")
+    assert forms.TAG in body(sent(romeo)[0])
+    assert body(sent(romeo)[1]) == "two"
+    assert len(events) == 2
+    return romeo, juliet, events
+
+
+def test_who_was_offered_a_session_and_does_not_answer_is_written_to_without_asking(counted):
+    romeo, juliet, events = counted
+    for number in range(5):
+        romeo.say(juliet.jid, f"plain {number}")
+        juliet.say(romeo.jid, f"yes {number}")
+    assert juliet.texts[2:] == [f"plain {number}" for number in range(5)]
+    assert romeo.texts == [f"yes {number}" for number in range(5)]
+    assert len(events) == 2, "nothing more came to the engine"
+    romeo.say(juliet.jid.bare, "to another address")
+    assert len(events) == 3
+
+
+def test_whatever_comes_to_the_engine_has_it_asked_again(counted):
+    romeo, juliet, events = counted
+    romeo.knows(juliet)
+    before = len(events)
+    romeo.say(juliet.jid, "three")
+    assert len(events) == before + 1
+
+
+@pytest.mark.parametrize(
+    "written", ["?OTRv3?", " ?OTRv3?", "?O<x/>TRv3?", "&#63;OTRv3?", "<![CDATA[?OTRv3?]]>"]
+)
+def test_an_offer_is_seen_however_it_is_written(counted, written):
+    romeo, juliet, events = counted
+    before = len(events)
+    raw = f"<message from='{juliet.jid}' to='{romeo.jid}' type='chat'><body>{written}</body></message>"
+    romeo.server.deliver(raw.encode())
+    assert len(events) == before + 1
+
+
+def test_an_offer_in_white_space_is_seen(counted):
+    romeo, juliet, events = counted
+    before = len(events)
+    text = "hark" + forms.tag_text(frozenset({3}))
+    raw = f"<message from='{juliet.jid}' to='{romeo.jid}' type='chat'><body>{text}</body></message>"
+    romeo.server.deliver(raw.encode())
+    assert len(events) == before + 1
+    assert romeo.texts == ["hark"]
+
+
+def test_the_users_word_and_his_settings_hold_at_once(counted):
+    romeo, juliet, _ = counted
+    romeo.rules.rows["default", ""] = {"when": "require", "methods": "otr"}
+    romeo.say(juliet.jid, SECRET)
+    romeo.rules.rows["default", ""] = {"when": "prefer", "methods": "otr"}
+    romeo.say(juliet.jid, "/e2e start", "s")
+    romeo.say(juliet.jid, SECRET)
+    assert not [raw for raw in romeo.seen if SECRET.encode() in raw]
+
+
+def test_with_a_session_nothing_passes_unasked(world):
+    romeo, juliet = in_session(world)
+    for _ in range(3):
+        romeo.say(juliet.jid)
+        juliet.say(romeo.jid)
+    assert not [raw for raw in world.seen if SECRET.encode() in raw]
+    assert (romeo.texts, juliet.texts) == ([SECRET] * 3, [SECRET] * 3)

@@ -129,7 +129,7 @@ def _without_session(account: Account, event: events.Outbound, peer: JID) -> tup
     offer = "" if entry.tagged or not account.versions else forms.tag_text(account.versions)
     entry.tagged = True
     why = "There is no OTR session with the contact."
-    return (*kept, e.Decline(ref=event.ref, why=why, offer=offer))
+    return (*kept, e.Decline(ref=event.ref, why=why, offer=offer, settled=not offer and not kept))
 
 
 def _keyless(event: events.Outbound) -> e.Effect:
