@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from environment import CHECKOUT, Environment, say
@@ -35,16 +35,20 @@ class Group:
     name: str
     seconds: int
     commands: tuple[tuple[str, ...], ...]
-    newest: bool = False  # run again on the newest Python
+    on_newest: tuple[tuple[str, ...], ...] = ()  # what is run on the newest Python as well
 
 
 def pytest_group(name: str, seconds: int, *, newest: bool = False, alone: bool = False) -> Group:
-    """The group of the tests in tests/`name`; `alone`: some are marked so, and are run when the others are done."""
+    """The group of the tests in tests/`name`; `alone`: some are marked so, and are run when the others are done.
+
+    `newest`: they are run on the newest Python as well, but for those that are marked `once`.
+    """
     folder = f"tests/{name}"
+    again = (("pytest", folder, "-m", "not once", *SIDE_BY_SIDE),) if newest else ()
     if not alone:
-        return Group(name, seconds, (("pytest", folder, *SIDE_BY_SIDE),), newest)
+        return Group(name, seconds, (("pytest", folder, *SIDE_BY_SIDE),), again)
     together = ("pytest", folder, "-m", "not alone", *SIDE_BY_SIDE)
-    return Group(name, seconds, (together, ("pytest", folder, "-m", "alone")), newest)
+    return Group(name, seconds, (together, ("pytest", folder, "-m", "alone")), again)
 
 
 GROUPS = (
@@ -64,6 +68,12 @@ GROUPS = (
     pytest_group("interop", 1500, alone=True),
 )
 LONG_FACTOR = 10
+
+
+def again(group: Group) -> Group:
+    """What is run of `group` on the newest Python."""
+    return replace(group, commands=group.on_newest)
+
 
 # pytest with a Hypothesis profile of many more examples, for --long; tests that set a number themselves keep it.
 LONG_EXAMPLES = 3000

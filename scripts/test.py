@@ -75,7 +75,7 @@ def main() -> int:
     chosen = [group for group in groups.GROUPS if not options.group or group.name in options.group]
     runs = [(found[0], chosen)]
     if len(found) > 1:
-        runs.append((found[-1], [group for group in chosen if group.newest]))
+        runs.append((found[-1], [groups.again(group) for group in chosen if group.on_newest]))
     results = []
     for interpreter, planned in runs:
         if not planned:

@@ -61,6 +61,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "alone: measures time, or fails if it has to wait for a processor: nothing is run beside it",
     )
+    config.addinivalue_line(
+        "markers",
+        "once: takes long, and what it looks at is the same on every Python: run on the first one only",
+    )
     # Tests that are dealt out by chance are dealt the same in all processes, or some would be in none.
     os.environ.setdefault("E2EPROXY_SEED", str(random.SystemRandom().randrange(2**32)))
     config.addinivalue_line("markers", "otr_matrix: the outcome is a cell of the table of OTR")

@@ -38,6 +38,8 @@ from e2eproxy.methods.otr.method import OtrMethod
 from e2eproxy.methods.registry import Broken, Registry
 from e2eproxy.testing import ObjectMethod, SessionMethod
 
+pytestmark = pytest.mark.once
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 PICTURE = CHECKOUT / "docs" / "demo.svg"
 METHODS = {"otr": OtrMethod, "reference-session": SessionMethod, "reference-object": ObjectMethod}

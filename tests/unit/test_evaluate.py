@@ -19,6 +19,8 @@ from e2eproxy.testing import ObjectMethod, SessionMethod, ratchet
 from e2eproxy.testing.object_method import ObjectEngine
 from e2eproxy.testing.session_method import SessionEngine
 
+pytestmark = pytest.mark.once
+
 BY_NAME = {one.name: one for one in EXPERIMENTS}
 REFERENCES = {"session": SessionMethod, "object": ObjectMethod}
 

@@ -30,6 +30,8 @@ from e2eproxy.testing.canary import Canary, _may_inflate
 from e2eproxy.xmpp.jid import JID
 from e2eproxy.xmpp.stanza import Stanza
 
+pytestmark = pytest.mark.once
+
 SEED = int(os.environ["E2EPROXY_SEED"])  # which tests/conftest.py has set, if nobody else had
 #: Places that are tried in every group.
 ALWAYS = (

@@ -35,6 +35,8 @@ from e2eproxy.trust.values import Decision
 from e2eproxy.xmpp.jid import JID
 from e2eproxy.xmpp.stanza import Stanza, build, element
 
+pytestmark = pytest.mark.once
+
 ALICE_TOO = JID.parse("alice@one.test/laptop")
 DAY = 86_400.0
 

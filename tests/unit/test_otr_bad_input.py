@@ -23,6 +23,8 @@ from e2eproxy.methods.otr.incoming import OFFERS, OFFERS_SECONDS
 from e2eproxy.testing import WHO
 from e2eproxy.xmpp.jid import JID
 
+pytestmark = pytest.mark.once
+
 QUERIES = 1_000_000 if os.environ.get("E2EPROXY_LONG") else 20_000
 PUBLIC = b"\0\0\0\1\2"
 REST = b"\0" * 7 + b"\1" + data(b"x") + bytes(20) + data(b"")

@@ -594,6 +594,7 @@ def test_a_fused_device_comes_back_with_its_key_at_every_step():
         without_bugs(alice, bob)
 
 
+@pytest.mark.once
 def test_it_is_what_it_claims():
     report = evaluate(OtrMethod())
     assert report.bugs == ()

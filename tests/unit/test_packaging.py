@@ -442,6 +442,15 @@ def test_what_runs_alone_is_run_and_nothing_twice() -> None:
             assert chosen in ([groups.SIDE_BY_SIDE], [])
 
 
+def test_on_the_newest_python_only_what_is_the_same_everywhere_is_left_out() -> None:
+    for group in groups.GROUPS:
+        folder = f"tests/{group.name}"
+        expected = (("pytest", folder, "-m", "not once", *groups.SIDE_BY_SIDE),)
+        assert groups.again(group).commands == (
+            expected if group.name in {"unit", "property", "inprocess"} else ()
+        )
+
+
 @pytest.mark.parametrize("long", [False, True])
 def test_each_command_of_a_group_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, long: bool

@@ -17,6 +17,8 @@ from bed.stores import ROMEO
 if TYPE_CHECKING:
     from bed.stores import Place
 
+pytestmark = pytest.mark.once
+
 ROUNDS = 100 if os.environ.get("E2EPROXY_LONG") else 6
 TESTS = Path(__file__).resolve().parents[1]
 
