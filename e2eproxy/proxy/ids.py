@@ -103,10 +103,11 @@ def _size(pair: Pair) -> int:
 
 @frozen
 class Opened:
-    """A stanza that was delivered decrypted: the id it came under, and the address it came from, as written."""
+    """A stanza that was delivered decrypted: the id it came under, the address it came from, as written, and who opened it."""
 
     outer_id: str | None
     sender: str
+    method: str
 
 
 class OpenedStanzas:

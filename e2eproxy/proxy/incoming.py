@@ -24,7 +24,7 @@ from e2eproxy.proxy.notes import Shown
 from e2eproxy.proxy.tally import FATES, NO_METHOD, Fate, Why
 from e2eproxy.trust.values import KeptOriginal
 from e2eproxy.xmpp import names
-from e2eproxy.xmpp.client_error import bare_error
+from e2eproxy.xmpp.client_error import bare_error, error_to_client
 from e2eproxy.xmpp.jid import JID, prepared
 from e2eproxy.xmpp.stanza import Stanza
 from e2eproxy.xmpp.wrappers import Forgery, Wrapper, rewrapped, unwrap
@@ -339,9 +339,8 @@ class IncomingStanzas:
             return self._unreadable(item, stanza)
         item.fate = Fate.OPENED
         if item.wrapper is None:
-            self._desk.opened.note(
-                item.peer, stanza.id, Opened(item.inner.id, item.inner.from_ or str(item.peer))
-            )
+            sender = item.inner.from_ or str(item.peer)
+            self._desk.opened.note(item.peer, stanza.id, Opened(item.inner.id, sender, item.method))
         mark = self._desk.mark(item.peer, protection.key) + (NO_NOTICE if self._imitates(stanza) else "")
         return self._shown(item, marked(stanza, mark) if mark and stanza.kind == "message" else stanza.raw)
 
@@ -365,7 +364,7 @@ class IncomingStanzas:
         self._tally.failed(Direction.IN, reason, item.method)
         if not item.is_message:
             self._answer_for_client(item)
-            return None
+            return self._for_the_request(item, why)
         reference = item.reference if item.promised else None
         return self._shown(item, placeholder(item.inner, item.title, why, reference))
 
@@ -375,6 +374,14 @@ class IncomingStanzas:
         if inner.kind == "iq" and inner.type in {"get", "set"} and item.wrapper is None:
             self._ways.to_server(bare_error("iq", "not-acceptable", to=inner.from_, stanza_id=inner.id))
 
+    def _for_the_request(self, item: Incoming, why: str) -> bytes | None:
+        """Return the error that answers the client's request in the place of a result that could not be opened."""
+        pair = self._desk.pairs.find(item.inner.id) if item.inner.type == "result" else None
+        if pair is None or pair.stanza is None or pair.stanza.kind != "iq" or pair.to != item.peer.bare:
+            return None
+        text = f"The answer, encrypted with {item.title}, could not be opened: {why}"
+        return error_to_client(pair.stanza, "not-acceptable", text, own=str(self._own))
+
     def _placeholder(self, item: Incoming, why: str, reason: Why) -> None:
         """Deliver a placeholder that no method asked for, once the original is kept."""
         if item.lane is None:
@@ -383,7 +390,7 @@ class IncomingStanzas:
             self._done(item)
             return
         if not item.is_message:
-            self._unreadable(item, why, reason)
+            self._show(self._unreadable(item, why, reason))
             self._done(item)
             return
 

@@ -26,15 +26,17 @@ def make(
 ) -> None:
     """Put into *item* what *lane* made of it, each under an id of its own, or the fault that keeps all of it from leaving.
 
-    *tree* is the stanza with ids that may be seen; *ids* says what is known of ids, for one that leaves.
+    *tree* is the stanza with ids that may be seen; *ids* says what is known of ids, for one that leaves. What answers a request
+    that was opened leaves under the request's id; it is stored under one of ours all the same, for that one is a peer's.
     """
+    asked = item.answers.outer_id if item.answers is not None and item.stanza.kind == "iq" else None
     for carrier in carriers:
         outer = new_id()
         try:
             if isinstance(carrier, e.Ask):
                 raw = request(carrier, outer)
             else:
-                raw = protected(lane.harness.method.traits, item.stanza, tree, carrier, ids(outer))
+                raw = protected(lane.harness.method.traits, item.stanza, tree, carrier, ids(asked or outer))
         except BadElement:
             text = f"Not sent: the encryption method {lane.name} made what is no XML; this is a bug of the method."
             item.fault = (Why.UNFIT, "internal-server-error", text)

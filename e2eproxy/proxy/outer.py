@@ -49,7 +49,7 @@ def new_id() -> str:
 def protected(traits: Traits, stanza: Stanza, tree: Node, send: Send, ids: Ids) -> bytes:
     """Return the outer stanza for *send* under the id ``ids.outer``; *tree* is the stanza with ids that may be seen.
 
-    Raises BadElement if the method's payload is none.
+    The error that answers a request is inside, and outside a result like any other. Raises BadElement if the method's payload is none.
     """
     beside = split(tree.children, Carries(traits.carries.value), ids).outside
     payload = {span.name for span in _elements(send.payload)}
@@ -61,6 +61,8 @@ def protected(traits: Traits, stanza: Stanza, tree: Node, send: Send, ids: Ids) 
         if traits.wire.eme and (EME + names.SEPARATOR).encode() not in content:
             content += element("encryption", {"xmlns": EME, "namespace": traits.wire.eme})
     what = stanza.type if stanza.type in _TYPES else None
+    if stanza.kind == "iq" and what == "error":
+        what = "result"
     return build(stanza.kind, {"to": str(send.to), "type": what, "id": ids.outer}, content)
 
 

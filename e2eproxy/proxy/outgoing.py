@@ -26,9 +26,10 @@ from e2eproxy.proxy.making import make
 from e2eproxy.proxy.notes import Leaves, Waits
 from e2eproxy.proxy.on_its_way import Outgoing, line_of
 from e2eproxy.proxy.outer import bare_answer, bare_refusal, new_id, with_offer
+from e2eproxy.proxy.overdue import Waking
 from e2eproxy.proxy.patience import Patience
 from e2eproxy.proxy.pipeline import Care
-from e2eproxy.proxy.policy import Outcome, Reason, Ruling
+from e2eproxy.proxy.policy import Outcome, Reason, Ruling, unprotected
 from e2eproxy.proxy.refusals import refusal
 from e2eproxy.proxy.rulings import IN_SESSION, Rulings
 from e2eproxy.proxy.shapes import Ids
@@ -92,7 +93,6 @@ class OutgoingStanzas:
         self._scene = scene
         self._nodes = nodes
         self._now = now
-        self._schedule = schedule
         self._safe = safe
         self._taken = taken
         self._wanted = wanted
@@ -102,7 +102,7 @@ class OutgoingStanzas:
         self._patience = Patience(lines, now, schedule, tell)
         self._rulings = Rulings(desk, self._waits, now)
         self._under_way: dict[Ref, Outgoing] = {}
-        self._waking: set[JID] = set()
+        self._waking = Waking(schedule, self.retry)
         # What leaves as soon as the store knows of it.
         self._leaving: set[Ref] = set()
         # What neither server nor store nor client has yet.
@@ -271,20 +271,8 @@ class OutgoingStanzas:
         self._held(item)
         self._lines.wait(Direction.OUT, item.line, "it is found out what the contact can read")
         left = self._waits.until(item.contact, setting) - self._now()
-        self._wake(item.contact, max(left, 0.0))
+        self._waking.wake(item.contact, max(left, 0.0))
         self._wanted(item.found.to or item.contact)
-
-    def _wake(self, contact: JID, seconds: float) -> None:
-        """Try again after *seconds*; whoever comes online again and again makes no more than one timer."""
-        if contact in self._waking:
-            return
-        self._waking.add(contact)
-
-        def wake() -> None:
-            self._waking.discard(contact)
-            self.retry(contact)
-
-        self._schedule(seconds, wake)
 
     def appeared(self, contact: JID) -> None:
         """Take note that *contact* came online: it may be with another client, which is worth another wait."""
@@ -368,27 +356,33 @@ class OutgoingStanzas:
                 self._held(item)
                 self._lines.wait(Direction.OUT, item.line, why)
                 self._is_safe(item)
-            case e.Return(condition=condition, why=why):
-                self._fail(item, Why.METHOD, condition, f"Not sent. {why}")
-            case e.Decline(why=why) if self._desk.reach([lane], item.found.to or item.contact) in IN_SESSION:
-                # There is a session, so the user believes to be writing in it: clear text would be a surprise.
-                self._fail(item, Why.METHOD, "not-acceptable", f"Not sent. {why}")
-            case e.Decline(offer=offer, adds=adds, settled=settled):
-                item.settled = settled and not adds and item.settled is not False
-                del self._under_way[item.ref]
-                item.lanes.remove(lane)
-                item.lane = None
-                if self._may_offer(item.contact):
-                    item.offer = item.offer or offer
-                item.adds += adds
-                self._try(item)
+            case e.Return() | e.Decline():
+                self._not_taken(lane, item, effect)
             case _:
                 return False
         return True
 
+    def _not_taken(self, lane: Lane, item: Outgoing, effect: e.Return | e.Decline) -> None:
+        if isinstance(effect, e.Return):
+            self._unprotected(item, Why.METHOD, effect.condition, f"Not sent. {effect.why}")
+        elif (
+            item.answers is not None or self._desk.reach([lane], item.found.to or item.contact) in IN_SESSION
+        ):
+            # There is a session, so the user believes to be writing in it: clear text would be a surprise.
+            self._unprotected(item, Why.METHOD, "not-acceptable", f"Not sent. {effect.why}")
+        else:
+            item.settled = effect.settled and not effect.adds and item.settled is not False
+            del self._under_way[item.ref]
+            item.lanes.remove(lane)
+            item.lane = None
+            if self._may_offer(item.contact):
+                item.offer = item.offer or effect.offer
+            item.adds += effect.adds
+            self._try(item)
+
     def _send(self, item: Outgoing) -> None:
         if item.fault is not None:
-            self._fail(item, *item.fault)
+            self._unprotected(item, *item.fault)
             return
         if item.found.kind in {Kind.CHAT, Kind.SELF}:
             self._desk.remember(item.contact, sticky.text_encrypted(self._desk.memory(item.contact)))
@@ -396,6 +390,15 @@ class OutgoingStanzas:
         raw, outer = item.made.pop(0)
         self._desk.pairs.note(outer, Pair(item.stanza.id, item.contact, item.stanza))
         self._ways.to_server(raw, Care(stanza=item.stanza, outer_id=outer))
+
+    def _unprotected(self, item: Outgoing, why: Why, condition: str, text: str) -> None:
+        """Give back what its method cannot protect; an answer leaves without what was in it: whoever asked waits for it (law 1)."""
+        if item.answers is None:
+            self._fail(item, why, condition, text)
+            return
+        del self._under_way[item.ref]
+        item.lane = None
+        self._reduced(item, unprotected(item.found.kind))
 
     def _again(self, item: Outgoing, before: SentId, raw: bytes) -> None:
         """Send what was sent before and may not have arrived as the very same bytes, so that nobody reads it twice."""

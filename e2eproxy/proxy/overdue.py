@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from e2eproxy.proxy.holding import Lines
+    from e2eproxy.xmpp.jid import JID
 
 
 class Deadlines:
@@ -39,3 +40,26 @@ class Deadlines:
         self._stopped = True
         if self._next is not None and self._next.active():
             self._next.cancel()
+
+
+class Waking:
+    """Has *retry* try again for a contact, later; *schedule(seconds, function)* calls back."""
+
+    def __init__(
+        self, schedule: Callable[[float, Callable[[], None]], None], retry: Callable[[JID], None]
+    ) -> None:
+        self._schedule = schedule
+        self._retry = retry
+        self._waking: set[JID] = set()
+
+    def wake(self, contact: JID, seconds: float) -> None:
+        """Try again after *seconds*; whoever comes online again and again makes no more than one timer."""
+        if contact in self._waking:
+            return
+        self._waking.add(contact)
+
+        def wake() -> None:
+            self._waking.discard(contact)
+            self._retry(contact)
+
+        self._schedule(seconds, wake)

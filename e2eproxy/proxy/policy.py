@@ -86,7 +86,7 @@ class State:
 
     *carries*: the method in question can carry this kind. *sticky*: the contact is remembered as encrypted; *cleared*:
     the user's word lets text leave in clear. *waited*: the wait that the setting allows is used up. *answers_decrypted*:
-    the stanza answers one that was delivered decrypted.
+    the stanza answers one that was delivered decrypted; *by_keys*: by a method that needs no session to answer it.
     """
 
     reach: Reach = Reach.UNDISCOVERED
@@ -95,6 +95,7 @@ class State:
     cleared: bool = False
     waited: bool = False
     answers_decrypted: bool = False
+    by_keys: bool = False
 
 
 @frozen(kw_only=True)
@@ -193,6 +194,9 @@ ALWAYS: Final[dict[Treatment, Outcome]] = {
 
 #: The settings under which the user's word counts: ``require`` is changed by changing it, not by a word.
 _WORD_COUNTS: Final = frozenset({Setting.PREFER, Setting.ACCEPT})
+#: Where a method without sessions may have what answers something it opened: the question shows that the contact has it.
+#: It says itself whether it can; nothing leaves in clear by that.
+_BY_KEYS: Final = frozenset({Way.POSSIBLE, Way.UNDISCOVERED, Way.WAITED})
 _WHY_REFUSED: Final[dict[Kind, Reason]] = {
     Kind.UNKNOWN: Reason.UNKNOWN_KIND,
     Kind.BAD_ADDRESS: Reason.BAD_ADDRESS,
@@ -233,6 +237,16 @@ def way(state: State) -> Way:
 
 def _answer(kind: Kind, setting: Setting, state: State) -> Ruling:
     """Rule on what answers a stanza that was delivered decrypted: protected like it, or stripped (law 1)."""
-    if setting is not Setting.UNKNOWN and way(state) is Way.LIVE:
+    if setting is not Setting.UNKNOWN and (way(state) is Way.LIVE or _answers_by_keys(kind, state)):
         return Ruling(outcome=Outcome.PROTECT)
+    return unprotected(kind)
+
+
+def _answers_by_keys(kind: Kind, state: State) -> bool:
+    """Whether a method that needs no session may have it; a signal loses nothing by being trimmed."""
+    return kind is not Kind.SIGNAL and state.by_keys and way(state) in _BY_KEYS
+
+
+def unprotected(kind: Kind) -> Ruling:
+    """Return what becomes of an answer to a stanza that was delivered decrypted if no method protects it."""
     return Ruling(outcome=Outcome.TRIM if kind is Kind.SIGNAL else Outcome.BARE)

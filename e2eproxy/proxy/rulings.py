@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import evolve
 
+from e2eproxy.methods.traits import Carries, Scope
 from e2eproxy.proxy.kinds import METHOD_KINDS, Kind, Setting
 from e2eproxy.proxy.policy import Outcome, Reach, State, decide
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from e2eproxy.methods.traits import Traits
     from e2eproxy.proxy.desk import Desk
     from e2eproxy.proxy.lane import Lane
     from e2eproxy.proxy.on_its_way import Outgoing
@@ -25,6 +27,16 @@ if TYPE_CHECKING:
 
 #: What a peer that a session is or was with can be reached by.
 IN_SESSION: Final = frozenset((Reach.LIVE, Reach.FINISHED))
+
+
+def _may_have(lane: Lane, item: Outgoing) -> bool:
+    """Whether *lane* may be asked at all: an answer to what was opened is for the method that opened it (law 1)."""
+    return item.answers is None or lane.name == item.answers.method
+
+
+def _carries_errors(traits: Traits) -> bool:
+    """Whether a method can carry the error that answers a request: outside it is a result, so all of it has to be inside."""
+    return METHOD_KINDS[Kind.IQ] in traits.kinds and traits.carries is Carries.STANZA
 
 
 class Rulings:
@@ -39,7 +51,7 @@ class Rulings:
         """Return what becomes of *item*."""
         resolved = self._desk.resolved(item.found)
         if not item.asked:
-            item.lanes = self._desk.order(resolved)
+            item.lanes = [lane for lane in self._desk.order(resolved) if _may_have(lane, item)]
             item.asked = True
         state = self._state(item, resolved)
         without = evolve(state, reach=Reach.NONE, carries=True)
@@ -62,11 +74,14 @@ class Rulings:
             cleared=cleared,
             waited=self._waits.over(item.contact, resolved.when, self._now()),
             answers_decrypted=item.answers is not None,
+            by_keys=bool(able) and able[0].harness.method.traits.scope is Scope.CONTACT,
         )
 
     def able(self, item: Outgoing) -> list[Lane]:
         """Return the engines that have not declined *item* and can carry its kind, in policy's order."""
         kind = METHOD_KINDS.get(item.found.kind, "")
+        if item.found.kind is Kind.ERROR and item.stanza.kind == "iq":
+            return [lane for lane in item.lanes if _carries_errors(lane.harness.method.traits)]
         return [lane for lane in item.lanes if kind in lane.harness.method.traits.kinds]
 
     def _counts(self, lane: Lane, peer: JID) -> bool:

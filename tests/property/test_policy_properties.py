@@ -148,6 +148,7 @@ STATES = st.builds(
     cleared=st.booleans(),
     waited=st.booleans(),
     answers_decrypted=st.booleans(),
+    by_keys=st.booleans(),
 )
 
 
@@ -187,8 +188,8 @@ def test_a_stricter_setting_never_clears_more():
     order = [Setting.NEVER, Setting.ACCEPT, Setting.PREFER, Setting.REQUIRE, Setting.UNKNOWN]
     # What leaves in clear, ever: at once, or after waiting.
     rank = {Outcome.PASS: 2, Outcome.WAIT: 2, Outcome.TRIM: 1, Outcome.BARE: 1}
-    flags = itertools.product((True, False), repeat=5)
-    for reach, (carries, sticky, cleared, waited, answers) in itertools.product(Reach, list(flags)):
+    flags = itertools.product((True, False), repeat=6)
+    for reach, (carries, sticky, cleared, waited, answers, by_keys) in itertools.product(Reach, list(flags)):
         state = State(
             reach=reach,
             carries=carries,
@@ -196,6 +197,7 @@ def test_a_stricter_setting_never_clears_more():
             cleared=cleared,
             waited=waited,
             answers_decrypted=answers,
+            by_keys=by_keys,
         )
         for kind in Kind:
             if kind is Kind.NONZA:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from bed.guard_world import SECRET, World
+from bed.guard_world import ROOT, SECRET, World
 from bed.miller_keys import method
 
 from e2eproxy.methods import events
+from e2eproxy.methods.miller import wire
 from e2eproxy.methods.miller.keys import NAME
 from e2eproxy.methods.miller.method import TRAITS
+from e2eproxy.trust.values import Decision
+from e2eproxy.xmpp.stanza import Stanza
 
 
 @pytest.fixture
@@ -53,17 +56,84 @@ def test_two_who_write_first_at_the_same_time(world):
     without_bugs(world)
 
 
-def test_an_encrypted_request_arrives_and_its_answer_says_nothing_in_clear(world):
+def asked(world, kind="get"):
+    """Romeo's request, as Juliet's client is shown it, and as the server sees it."""
     romeo, juliet = world.sides
-    romeo.write(f"<iq type='get' id='q1' to='{juliet.jid}'><query xmlns='urn:own:secret'/></iq>".encode())
+    romeo.write(f"<iq type='{kind}' id='q1' to='{juliet.jid}'><query xmlns='urn:own:secret'/></iq>".encode())
     world.run()
-    (asked,) = [one for one in juliet.read() if one.kind == "iq"]
-    assert (asked.type, asked.id) == ("get", "q1")
-    assert b"urn:own:secret" in asked.raw
-    result = f"<iq type='result' id='q1' to='{romeo.jid}'><query xmlns='urn:own:secret'>42</query></iq>"
-    juliet.write(result.encode())
+    (request,) = [one for one in juliet.read() if one.kind == "iq"]
+    assert (request.type, request.id) == (kind, "q1")
+    assert b"urn:own:secret" in request.raw
+    (outer,) = [
+        one for one in map(parsed, romeo.seen) if one.kind == "iq" and one.child(wire.E2E) is not None
+    ]
+    return outer
+
+
+def parsed(raw):
+    return Stanza.parse(raw, ROOT)
+
+
+def answers(world, outer):
+    """What the server sees of what answers Romeo's request *outer*, and what his client is shown."""
+    romeo, juliet = world.sides
+    seen = [one for one in map(parsed, juliet.seen) if one.kind == "iq" and one.id == outer.id]
+    return seen, [one for one in romeo.read() if one.kind == "iq"]
+
+
+RESULT = "<iq type='result' id='q1' to='{}'><query xmlns='urn:own:secret'>42</query></iq>"
+ERROR = (
+    "<iq type='error' id='q1' to='{}'><query xmlns='urn:own:secret'/><error type='auth'>"
+    "<forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>"
+    "<text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>urn:own:secret</text></error></iq>"
+)
+
+
+@pytest.mark.parametrize("kind", ["get", "set"])
+@pytest.mark.parametrize(("answer", "inner"), [(RESULT, "result"), (ERROR, "error")])
+def test_the_answer_to_an_encrypted_request_is_encrypted_in_a_result_under_the_requests_id(
+    world, kind, answer, inner
+):
+    romeo, juliet = world.sides
+    outer = asked(world, kind)
+    juliet.write(answer.format(romeo.jid).encode())
     world.run()
-    assert [one.type for one in romeo.read() if one.kind == "iq" and one.id == "q1"] == ["result"]
+    (seen,), (shown,) = answers(world, outer)
+    assert seen.type == "result"
+    assert [child.name for child in seen.children] == [wire.E2E]
+    assert (shown.type, shown.id, shown.from_) == (inner, "q1", str(juliet.jid))
+    assert b"urn:own:secret" in shown.raw
+    assert b"urn:own:secret" not in b"".join(world.seen)
+    without_bugs(world)
+
+
+@pytest.mark.parametrize("inner", ["result", "error"])
+def test_an_answer_that_cannot_be_encrypted_any_more_says_nothing(world, inner):
+    romeo, juliet = world.sides
+    outer = asked(world)
+    nothing = events.PeerFeatures(own=juliet.jid, peer=romeo.jid, features=frozenset())
+    juliet.desk.tell_all(nothing)  # so the engine does not have it, whatever policy believes
+    juliet.write((RESULT if inner == "result" else ERROR).format(romeo.jid).encode())
+    world.run()
+    (seen,), (shown,) = answers(world, outer)
+    assert (seen.type, shown.type, shown.id) == (inner, inner, "q1")
+    assert b"urn:own:secret" not in b"".join(world.seen)
+    without_bugs(world)
+
+
+def test_an_answer_that_cannot_be_opened_comes_back_as_an_error_of_the_request(world):
+    romeo, juliet = world.sides
+    outer = asked(world)
+    (key,) = juliet.desk.cabinet.keys(romeo.jid.bare)
+    juliet.desk.cabinet.decide(romeo.jid.bare, key.fingerprint, Decision.DISTRUSTED)
+    world.run()
+    juliet.write(RESULT.format(romeo.jid).encode())
+    world.wait(61)
+    shown = answers(world, outer)[1]
+    (error,) = [one for one in shown if one.id == "q1"]
+    assert (error.type, error.from_) == ("error", str(juliet.jid))
+    assert b"could not be opened" in error.raw
+    assert b"42" not in error.raw
     assert b"urn:own:secret" not in b"".join(world.seen)
     without_bugs(world)
 

@@ -9,15 +9,33 @@ from attrs import evolve
 
 from e2eproxy.proxy import refusals
 from e2eproxy.proxy.kinds import KINDS, Kind, Setting, Treatment
-from e2eproxy.proxy.policy import ALWAYS, OUTCOMES, Outcome, Reach, Reason, Ruling, State, Way, decide, way
+from e2eproxy.proxy.policy import (
+    ALWAYS,
+    OUTCOMES,
+    Outcome,
+    Reach,
+    Reason,
+    Ruling,
+    State,
+    Way,
+    decide,
+    unprotected,
+    way,
+)
 from e2eproxy.xmpp.client_error import CONDITIONS
 
 STATES = [
     State(
-        reach=reach, carries=carries, sticky=sticky, cleared=cleared, waited=waited, answers_decrypted=answers
+        reach=reach,
+        carries=carries,
+        sticky=sticky,
+        cleared=cleared,
+        waited=waited,
+        answers_decrypted=answers,
+        by_keys=by_keys,
     )
-    for reach, carries, sticky, cleared, waited, answers in itertools.product(
-        Reach, (True, False), (True, False), (True, False), (True, False), (True, False)
+    for reach, (carries, sticky, cleared, waited, answers, by_keys) in itertools.product(
+        Reach, list(itertools.product((True, False), repeat=6))
     )
 ]
 TEXT = {Kind.CHAT, Kind.SELF, Kind.MUC_PRIVATE, Kind.GROUP_CHAT}
@@ -75,7 +93,8 @@ def expected(kind: Kind, setting: Setting, state: State) -> Outcome:  # noqa: PL
         return Outcome.TRIM
     live = state.reach is Reach.LIVE and state.carries
     if kind in ANSWERS and state.answers_decrypted:
-        if live and setting is not Setting.UNKNOWN:
+        by_keys = state.by_keys and state.carries and state.reach in {Reach.POSSIBLE, Reach.UNDISCOVERED}
+        if setting is not Setting.UNKNOWN and (live or (by_keys and kind is not Kind.SIGNAL)):
             return Outcome.PROTECT
         return Outcome.TRIM if kind is Kind.SIGNAL else Outcome.BARE
     if setting is Setting.UNKNOWN:
@@ -182,6 +201,7 @@ def test_a_state_that_nobody_described_is_the_most_careful():
         cleared=False,
         waited=False,
         answers_decrypted=False,
+        by_keys=False,
     )
 
 
@@ -197,6 +217,12 @@ def test_names_that_others_see():
     assert Ruling(outcome=Outcome.PASS) == Ruling(
         outcome=Outcome.PASS, reason=None, by_word=False, word_helps=False, visible=""
     )
+
+
+@pytest.mark.parametrize("kind", sorted(ANSWERS, key=str), ids=lambda one: one.value)
+def test_what_no_method_protects_leaves_as_one_that_was_never_asked(kind):
+    for setting in Setting:
+        assert unprotected(kind) == decide(kind, setting, State(reach=Reach.NONE, answers_decrypted=True))
 
 
 def test_ways():

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from e2eproxy.methods.events import Ref
+from e2eproxy.methods.traits import Carries, Scope
 from e2eproxy.proxy.classify import Classified
 from e2eproxy.proxy.ids import Opened
 from e2eproxy.proxy.kinds import Kind, Setting
@@ -24,9 +25,11 @@ TEXT = Stanza.parse(
 )
 
 
-def lane(name, kinds=("chat",), features=()):
+def lane(name, kinds=("chat",), features=(), *, scope=Scope.PEER, carries=Carries.STANZA):
     """An engine as far as a ruling looks at it."""
-    traits = SimpleNamespace(kinds=frozenset(kinds), features=frozenset(features))
+    traits = SimpleNamespace(
+        kinds=frozenset(kinds), features=frozenset(features), scope=scope, carries=carries
+    )
     return SimpleNamespace(name=name, harness=SimpleNamespace(method=SimpleNamespace(traits=traits)))
 
 
@@ -195,7 +198,7 @@ def test_an_answer_to_what_was_opened_is_protected_or_bare():
     answer = Stanza.parse(
         b"<iq xmlns='jabber:client' to='juliet@two.test/balcony' type='result' id='q1'><a xmlns='urn:a'/></iq>"
     )
-    opened = Opened("q0", "juliet@two.test/balcony")
+    opened = Opened("q0", "juliet@two.test/balcony", "all")
     desk = Desk(lane("all", ("chat", "iq")), reach={"all": Reach.LIVE})
     one = item(Kind.IQ_RESULT, answers=opened, stanza=answer)
     assert rulings(desk).of(one).outcome is Outcome.PROTECT
@@ -234,5 +237,60 @@ def test_only_such_an_answer_depends_on_who_asked():
 def test_such_an_answer_to_what_was_opened_stays_protected():
     answer = Stanza.parse(b"<iq xmlns='jabber:client' to='juliet@two.test/balcony' type='result' id='q1'/>")
     desk = Desk(lane("all", ("chat", "iq")), when=Setting.REQUIRE, reach={"all": Reach.LIVE})
-    one = item(Kind.IQ_RESULT_OF_ITSELF, answers=Opened("q0", "juliet@two.test/balcony"), stanza=answer)
+    one = item(
+        Kind.IQ_RESULT_OF_ITSELF, answers=Opened("q0", "juliet@two.test/balcony", "all"), stanza=answer
+    )
     assert rulings(desk).of(one).outcome is Outcome.PROTECT
+
+
+IQ_RESULT = Stanza.parse(
+    b"<iq xmlns='jabber:client' to='juliet@two.test/balcony' type='result' id='q1'><a xmlns='urn:a'/></iq>"
+)
+IQ_ERROR = Stanza.parse(
+    b"<iq xmlns='jabber:client' to='juliet@two.test/balcony' type='error' id='q1'><a xmlns='urn:a'/></iq>"
+)
+OPENED = Opened("q0", "juliet@two.test/balcony", "keys")
+
+
+@pytest.mark.parametrize("reach", [Reach.POSSIBLE, Reach.UNDISCOVERED])
+def test_a_method_that_needs_no_session_answers_what_it_opened(reach):
+    keys = lane("keys", ("iq",), ("urn:k",), scope=Scope.CONTACT)
+    desk = Desk(keys, when=Setting.REQUIRE, reach={"keys": reach})
+    rules = rulings(desk)
+    assert rules.of(item(Kind.IQ_RESULT, answers=OPENED, stanza=IQ_RESULT)).outcome is Outcome.PROTECT
+    assert rules.of(item(Kind.ERROR, answers=OPENED, stanza=IQ_ERROR)).outcome is Outcome.PROTECT
+    # What answers nothing that was opened is another matter.
+    assert rules.of(item(Kind.IQ_RESULT, stanza=IQ_RESULT)).outcome is Outcome.BARE
+    assert rules.of(item(Kind.ERROR, stanza=IQ_ERROR)).outcome is Outcome.BARE
+
+
+def test_a_session_is_not_begun_for_an_answer():
+    desk = Desk(lane("keys", ("iq",), ("urn:k",)), reach={"keys": Reach.POSSIBLE})
+    assert rulings(desk).of(item(Kind.IQ_RESULT, answers=OPENED, stanza=IQ_RESULT)).outcome is Outcome.BARE
+
+
+def test_an_answer_is_for_the_method_that_opened_the_question():
+    other = lane("other", ("iq",), scope=Scope.CONTACT)
+    keys = lane("keys", ("iq",), ("urn:k",), scope=Scope.CONTACT)
+    desk = Desk(other, keys, reach={"other": Reach.LIVE, "keys": Reach.POSSIBLE})
+    one = item(Kind.IQ_RESULT, answers=OPENED, stanza=IQ_RESULT)
+    assert rulings(desk).of(one).outcome is Outcome.PROTECT
+    assert [each.name for each in one.lanes] == ["keys"]
+    one.lanes.clear()  # it has declined
+    assert rulings(desk).of(one).outcome is Outcome.BARE
+    desk.lanes = [other]
+    assert rulings(desk).of(item(Kind.IQ_RESULT, answers=OPENED, stanza=IQ_RESULT)).outcome is Outcome.BARE
+
+
+def test_the_error_that_answers_a_request_is_for_methods_that_carry_all_of_a_request():
+    message = Stanza.parse(
+        b"<message xmlns='jabber:client' to='juliet@two.test/balcony' type='error' id='q1'/>"
+    )
+    for kinds, carries, stanza, outcome in (
+        (("iq",), Carries.STANZA, IQ_ERROR, Outcome.PROTECT),
+        (("iq",), Carries.CHILDREN, IQ_ERROR, Outcome.BARE),
+        (("chat",), Carries.STANZA, IQ_ERROR, Outcome.BARE),
+        (("iq", "chat"), Carries.STANZA, message, Outcome.BARE),
+    ):
+        desk = Desk(lane("keys", kinds, carries=carries), reach={"keys": Reach.LIVE})
+        assert rulings(desk).of(item(Kind.ERROR, answers=OPENED, stanza=stanza)).outcome is outcome
