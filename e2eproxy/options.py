@@ -29,7 +29,7 @@ LEAST_STANZA_BYTES = 10_000
 # The next five say what the proxy's own tables say; a test compares. Those are not loaded for them.
 POLICIES: Final = ("require", "prefer", "accept", "never")
 TRUST: Final = ("verified", "tofu", "blind")
-METHODS: Final = ("miller-e2e", "otr")
+METHODS: Final = ("otr",)
 NOTICES: Final = ("contact", "conversation")
 SYSTEMS: Final = ("otr", "omemo", "omemo-legacy", "ox", "xep-0027", "miller-e2e", "rfc3923")
 OTR_VERSIONS: Final = (2, 3)

@@ -12,6 +12,7 @@ from attrs import field, frozen
 
 from e2eproxy.methods.door import DOOR_VERSION, Method
 from e2eproxy.methods.harness import where_of
+from e2eproxy.methods.miller.method import MillerMethod
 from e2eproxy.methods.otr.method import OtrMethod
 from e2eproxy.methods.traits import Traits
 
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
 
 
 GROUP = "e2eproxy.methods"
-BUILT_IN: Final[tuple[Method, ...]] = (OtrMethod(),)
-"""The methods that come with the program. Policy's setting ``methods`` says which of them are used, and in which order."""
+BUILT_IN: Final[tuple[Method, ...]] = (OtrMethod(), MillerMethod())
+"""The methods that come with the program. Policy's setting ``methods`` says which of them are used, and in which order: of one that it does
+not name there is no engine, and nothing is announced."""
 
 
 @frozen(kw_only=True)

@@ -72,7 +72,7 @@ PLACES: Final = ("contact", "conversation")
 DEFAULTS: Final[dict[str, str]] = {
     WHEN: "prefer",
     WHOM: "tofu",
-    METHODS: "miller-e2e otr",
+    METHODS: "otr",
     NOTICES: PLACES[0],
     OTR_HTML: "auto",
 }

@@ -102,7 +102,7 @@ def test_defaults(tmp_path: Path, environ: dict[str, str]):
     assert (settings.max_clients, settings.max_stanza_bytes) == (1000, 2**20)
     assert (settings.store, settings.key) == (None, KeyChoice("file"))
     assert (settings.policy, settings.trust) == ("prefer", "tofu")
-    assert (settings.methods, settings.client_speaks) == (("miller-e2e", "otr"), frozenset())
+    assert (settings.methods, settings.client_speaks) == (("otr",), frozenset())
     assert settings.of_methods == {"otr": {"versions": "2,3", "fragment": "0"}}
     upstream = settings.upstream
     assert (upstream.address, upstream.tls, upstream.ca_file, upstream.pins, upstream.pin_only) == (

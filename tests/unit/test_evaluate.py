@@ -261,11 +261,12 @@ def test_html_is_a_page_with_all_columns_and_nothing_from_elsewhere():
 
 
 @pytest.mark.parametrize("form", ["--json", "--html"])
-def test_otr_has_its_row_without_being_named(form):
+def test_what_comes_with_the_program_has_its_row_without_being_named(form):
     out = io.StringIO()
     assert evaluate_command(("--experiment", "online.at-once", form), out=out) == GOOD
     if form == "--json":
-        assert [(one["method"], one["good"]) for one in json.loads(out.getvalue())] == [("otr", True)]
+        found = [(one["method"], one["good"]) for one in json.loads(out.getvalue())]
+        assert found == [("otr", True), ("miller-e2e", True)]
     else:
         assert (
             "<th>OTR<small>Off-the-Record Messaging Protocol, versions 2 and 3 (XEP-0364)</small></th>"

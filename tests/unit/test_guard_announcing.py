@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import pytest
 from attrs import evolve
+from bed import miller_keys
 from bed.caps_samples import EXODUS, FEATURES, SIMPLE, c, result
 from bed.guard_world import ROMEO, SECRET, World
 from bed.memory_session import DOMAIN
 
+from e2eproxy.config import load
+from e2eproxy.methods import registry
+from e2eproxy.methods.otr.method import OtrMethod
 from e2eproxy.methods.traits import Wire
+from e2eproxy.pipelines import defaults
+from e2eproxy.proxy.rules import DEFAULTS, METHODS
 from e2eproxy.testing.session_method import FEATURE, SessionMethod
 from e2eproxy.xmpp import caps, disco_info, own_caps
 from e2eproxy.xmpp.stanza import Stanza
@@ -192,3 +198,28 @@ def test_without_a_feature_everything_passes_as_it_came_and_nobody_is_asked(meth
     assert not romeo.read()
     assert not asks(romeo, f"urn:n#{MERGED.ver()}", juliet.jid)
     assert [one.id for one in romeo.read()] == ["q1"]
+
+
+def test_a_method_that_nothing_names_has_no_engine_and_is_not_announced():
+    world = World(OtrMethod(), miller_keys.method())
+    romeo = world.sides[0]
+    for named, names in (("otr", {"otr"}), ("otr miller-e2e", {"otr", "miller-e2e"})):
+        romeo.end_stream()
+        world.wait(600)  # so the account is closed
+        romeo.rules.rows["default", ""] = {"methods": named}
+        romeo.rules.every = set(named.split())
+        can(romeo)
+        romeo.log_in()
+        world.run()
+        romeo.seen.clear()
+        romeo.write(f"<presence>{HASHED}</presence>".encode())
+        assert set(romeo.desk.lanes) == names
+        assert bool(romeo.desk.announces()) is (len(names) > 1)
+        (told,) = presences(romeo)
+        assert own_caps.announced(told).is_of(INFO) is (names == {"otr"})
+
+
+def test_the_defaults_name_otr_alone(tmp_path):
+    named = defaults(load({}, {"HOME": str(tmp_path)}))
+    assert named[METHODS] == DEFAULTS[METHODS] == "otr"
+    assert set(registry.load(()).methods) == {"otr", "miller-e2e"}

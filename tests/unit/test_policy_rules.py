@@ -57,7 +57,7 @@ def test_without_rules_the_defaults_hold():
     found = resolve(Stored(), ROMEO, JULIET)
     assert found.when is Setting.PREFER
     assert found.whom is Whom.TOFU
-    assert found.methods == ("miller-e2e", "otr")
+    assert found.methods == ("otr",)
     assert found.when_from is found.whom_from is found.methods_from is Scope.DEFAULT
 
 

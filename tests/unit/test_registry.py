@@ -9,6 +9,7 @@ from attrs import evolve, frozen
 
 from e2eproxy.methods import registry
 from e2eproxy.methods.door import Method
+from e2eproxy.methods.miller.method import MillerMethod
 from e2eproxy.methods.otr.method import OtrMethod
 from e2eproxy.testing import ObjectMethod, SessionMethod
 
@@ -98,10 +99,11 @@ def test_the_first_of_a_name_stays_and_built_in_ones_are_first():
     assert "already a method called reference-session" in found.broken[0].why
 
 
-def test_otr_comes_with_the_program():
+def test_otr_and_miller_e2e_come_with_the_program():
     found = registry.load([Point("otr", SessionMethod)])
-    assert list(found.methods) == ["otr"]
+    assert list(found.methods) == ["otr", "miller-e2e"]
     assert isinstance(found.methods["otr"], OtrMethod)
+    assert isinstance(found.methods["miller-e2e"], MillerMethod)
     assert [one.name for one in found.broken] == ["otr"]
 
 
