@@ -1,12 +1,13 @@
 """The chat's face: what a user says to the proxy, and the lines he says to it in the chat with somebody.
 
-A line that is not understood is answered, and never sent to anybody; no text of it is repeated (law 8). In a group chat
+A line that is not understood is answered, and never sent to anybody; no text of it is repeated (law 8). A bot that answers
+every message would have the proxy's contact as its partner for ever, so after a few such lines nothing more is said. In a group chat
 nothing is done: whoever reads along there would see no answer, and the user might think that all did it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from twisted.logger import Logger
 
@@ -32,6 +33,10 @@ _NOT_IN_ROOMS = (
     "person. To send a line that begins with /e2e as text, write //e2e."
 )
 
+MOST_IN_VAIN: Final = 5
+"""So many lines to the proxy that are no commands are answered in a row: two programs could go on for ever."""
+_NO_MORE = " That was the last answer to a line that is no command, until one is."
+
 
 class Chat:
     """The lines of all streams."""
@@ -40,6 +45,7 @@ class Chat:
 
     def __init__(self, api: Api) -> None:
         self._api = api
+        self._in_vain: dict[JID, int] = {}
 
     def take(self, message: Stanza, contact: JID | None, by: Speaker) -> None:
         """Do what *message* says in the chat with *contact*, None for the proxy itself."""
@@ -53,11 +59,25 @@ class Chat:
         try:
             request = from_chat(text, None if contact is None else str(contact))
         except Misused as misused:
-            by.answer(misused.told(Face.CHAT))
+            self._misused(misused, contact, by)
             return
+        self._in_vain.pop(by.own, None)
         doing = self._api.do(request, Asker(face=Face.CHAT, own=by.own))
         doing.addCallbacks(self._done, self._failed, callbackArgs=(by,), errbackArgs=(by, request.command))
         doing.addErrback(lambda failure: self._log.failure("this is a bug in e2eproxy", failure))
+
+    def _misused(self, misused: Misused, contact: JID | None, by: Speaker) -> None:
+        """Say what is wrong; not for ever to a program that answers whoever writes to it."""
+        if contact is not None:
+            by.answer(misused.told(Face.CHAT))
+            return
+        times = self._in_vain[by.own] = self._in_vain.get(by.own, 0) + 1
+        if times <= MOST_IN_VAIN:
+            by.answer(misused.told(Face.CHAT) + (_NO_MORE if times == MOST_IN_VAIN else ""))
+
+    def left(self, own: JID) -> None:
+        """Forget what the stream of *own* said in vain."""
+        self._in_vain.pop(own, None)
 
     def _done(self, answer: Answer, by: Speaker) -> None:
         by.answer(plain(page(answer)))

@@ -34,3 +34,4 @@ class Faces:
     def left(self, own: JID) -> None:
         """Forget what the stream of *own* was in the middle of."""
         self._contact.left(own)
+        self._chat.left(own)

@@ -161,7 +161,7 @@ def test_profanity_has_a_menu_of_commands(stage: Stage, juliet: ScriptedClient, 
     client.type(f"/cmd list {PROXY}")
     client.wait(r"!   status$")
     client.type(f"/cmd exec status {PROXY}")
-    client.wait(rf"\[val2\] {romeo.jid}: clients 1")
+    client.wait(rf"\[val\d\] {romeo.jid}: clients 1")
     client.type(f"/cmd exec require {PROXY}")
     client.wait(r"\[field1\] Contact")
     client.type(f"/field1 {contact.jid}")
@@ -230,7 +230,7 @@ def test_poezio_has_a_menu_of_commands(stage: Stage, juliet: ScriptedClient, tmu
     client.command(f"ad-hoc {PROXY}")
     client.wait(r"^status +status: Shows")
     client.key("Enter")
-    client.wait(r"^status +e2eproxy .*, up 0 d")
+    client.wait(r"^status +e2eproxy ")
     client.key("C-g")
     client.wait(r"^status +status: Shows")
     for _ in range(list(NODES).index("require")):
@@ -355,7 +355,7 @@ def test_status_is_watched(stage: Stage, tmux: Tmux) -> None:
     shell.type("e2eproxy status --watch")
     shell.wait(r"0 clients")
     with ScriptedClient(stage.route, romeo, "home", announces=[FEATURE]):
-        shell.wait(rf"1 clients(?s:.*){romeo.jid} +1 ")
+        shell.wait(rf"1 client\b(?s:.*){romeo.jid} +1 ")
     shell.wait(r"0 clients")
     shell.key("C-c")
     shell.wait(r"^\$\Z")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from bed.guard_world import DOMAIN, World
 
+from e2eproxy.control.chat import MOST_IN_VAIN
 from e2eproxy.proxy.history import MOST_ACCOUNTS, MOST_NOTICES, Histories, Told
 from e2eproxy.proxy.notices import NOTICES_A_MINUTE, PROXY
 from e2eproxy.testing.session_method import SessionMethod
@@ -211,3 +212,19 @@ def test_histories_are_bounded():
     for number in range(MOST_ACCOUNTS):
         histories.add(JID.parse(f"{number}@b"), Told(0, "x"))
     assert histories.of(JID.parse("a@b")) == ()
+
+
+def test_with_a_bot_that_answers_everything_it_does_not_talk_for_ever(world):
+    romeo, _ = world.sides
+    before = len(romeo.notices)
+    for number in range(20):
+        romeo.say(str(PROXY), f"you said something {number}", f"v{number}")
+    answers = romeo.notices[before:]
+    assert len(answers) == MOST_IN_VAIN
+    assert [("the last answer" in one) for one in answers] == [False] * (MOST_IN_VAIN - 1) + [True]
+    romeo.say(NURSE, "/e2e nonsense", "n")
+    assert len(romeo.notices) == before + MOST_IN_VAIN + 1, "in a chat with somebody a slip is always told"
+    romeo.say(str(PROXY), "status", "s")
+    assert "e2eproxy 0.0.test" in romeo.notices[-1]
+    romeo.say(str(PROXY), "nonsense", "t")
+    assert len(romeo.notices) == before + MOST_IN_VAIN + 3
