@@ -391,12 +391,17 @@ class Desk:
             return Reach.POSSIBLE
         known_features = self._features.get(peer.bare)
         if not known_features:
-            return Reach.UNDISCOVERED
+            return Reach.POSSIBLE if not peer.full and self._has_key(lane, peer) else Reach.UNDISCOVERED
         seen = [known_features.get(peer)] if peer.full else list(known_features.values())
         if seen == [None]:
             return Reach.UNDISCOVERED
         able = any(features is not None and features.issuperset(needed) for features in seen)
         return Reach.POSSIBLE if able else Reach.NONE
+
+    def _has_key(self, lane: Lane, contact: JID) -> bool:
+        """Whether a key of *contact*'s for this method may be used: he has had it, though none of his clients is seen now."""
+        keys = (one.fingerprint for one in self.cabinet.keys(contact))
+        return any(one.method == lane.name and self.cabinet.usable(contact, one) for one in keys)
 
     def mark(self, author: JID, key: Fingerprint | None) -> str:
         """Return what is put before a text of *author*'s that was opened and is proved by *key*; "" if that is his (law 9)."""

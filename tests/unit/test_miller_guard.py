@@ -152,3 +152,38 @@ def test_a_daemon_that_is_started_anew_goes_on(world):
     world.run()
     assert juliet.texts == [SECRET, "once more"]
     without_bugs(world)
+
+
+def test_who_wrote_encrypted_is_answered_encrypted_before_it_is_known_what_he_announces():
+    world = World(method())
+    romeo, juliet = world.sides
+    for side in world.sides:
+        side.rules.rows["default", ""] = {"when": "require", "methods": NAME}
+    romeo.knows(juliet)
+    juliet.desk.tell_all(events.PeerPresence(own=juliet.jid, peer=romeo.jid, available=True))
+    outer = asked(world)
+    juliet.write(RESULT.format(romeo.jid).encode())
+    world.run()
+    (seen,), (shown,) = answers(world, outer)
+    assert seen.child(wire.E2E) is not None
+    assert b"42" in shown.raw
+    without_bugs(world)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_contact_whose_key_is_accepted_is_written_to_while_he_is_away(world, refused):
+    romeo, juliet = world.sides
+    romeo.say(juliet.jid, "good morrow", "c1")
+    juliet.say(romeo.jid, "good cousin", "c2")
+    (key,) = romeo.desk.cabinet.keys(juliet.jid.bare)
+    if refused:
+        romeo.desk.cabinet.decide(juliet.jid.bare, key.fingerprint, Decision.DISTRUSTED)
+    romeo.server.deliver(f"<presence type='unavailable' from='{juliet.jid}' to='{romeo.jid}'/>".encode())
+    romeo.desk.gone(juliet.jid)
+    romeo.seen.clear()
+    romeo.say(juliet.jid.bare, SECRET, "c3")
+    left = [one for one in map(parsed, romeo.seen) if one.kind == "message"]
+    assert bool(left) is not refused
+    assert all(one.child(wire.E2E) is not None for one in left)
+    assert (SECRET in juliet.texts) is not refused
+    without_bugs(world)

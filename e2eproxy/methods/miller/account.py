@@ -169,7 +169,8 @@ class Account:
             return wire.ENCRYPTION in self._features[peer]
         if any(wire.ENCRYPTION in features for one, features in self._features.items() if one.bare == peer):
             return True
-        return self._is_contact(peer)
+        # Whoever wrote to us in it can read it, though what his client announces is not known yet.
+        return self._is_contact(peer) or peer.bare in self.read
 
     def takes_keys(self, contact: JID) -> bool:
         """Whether *contact* announced once that he takes keys beforehand."""
