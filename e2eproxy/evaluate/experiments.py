@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from e2eproxy.methods.door import Method
+    from e2eproxy.methods.events import Computed
+    from e2eproxy.methods.harness import Bug
 
 COLUMNS: tuple[str, ...] = tuple(one.name for one in fields(Claims) if one.name != "recovery")
 """The table's columns, in order."""
@@ -106,9 +108,17 @@ class Report:
         return not self.bugs and not self.disagreements
 
 
-def make(experiment: Experiment, method: Method, seed: int = 0) -> Result:
-    """Make one experiment with *method*. What the method raises on the bench's own questions is a bug of it as well."""
-    lab = Lab(method, seed)
+def make(
+    experiment: Experiment,
+    method: Method,
+    seed: int = 0,
+    computed: dict[str, Computed | Bug] | None = None,
+) -> Result:
+    """Make one experiment with *method*. What the method raises on the bench's own questions is a bug of it as well.
+
+    *computed* is what several experiments have of long computations.
+    """
+    lab = Lab(method, seed, computed)
     try:
         finding = experiment.run(lab)
     except Exception as error:  # noqa: BLE001 - a plug-in's forge or theft may raise anything; it is reported
@@ -121,7 +131,8 @@ def make(experiment: Experiment, method: Method, seed: int = 0) -> Result:
 
 def evaluate(method: Method, experiments: Iterable[Experiment] = EXPERIMENTS, seed: int = 0) -> Report:
     """Make *experiments* with *method* and compare what they find with what it claims."""
-    results = [make(one, method, seed) for one in experiments]
+    computed: dict[str, Computed | Bug] = {}
+    results = [make(one, method, seed, computed) for one in experiments]
     claims = dict(method.traits.claims)
     cells = []
     for column in (*COLUMNS, "recovery"):

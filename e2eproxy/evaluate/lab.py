@@ -16,7 +16,8 @@ from e2eproxy.trust.values import Decision
 if TYPE_CHECKING:
     from e2eproxy.methods.door import Context, Forgery, Method, Secrets, Stolen, Transcript
     from e2eproxy.methods.effects import Effect
-    from e2eproxy.methods.events import Event
+    from e2eproxy.methods.events import Computed, Event
+    from e2eproxy.methods.harness import Bug
     from e2eproxy.testing.device import Device
     from e2eproxy.testing.store import TrustPolicy
     from e2eproxy.testing.wire import Attacker, Packet
@@ -35,15 +36,18 @@ class Finding:
 class Lab:
     """Makes worlds for experiments with *method*."""
 
-    def __init__(self, method: Method, seed: int = 0) -> None:
-        """Work with *method*; *seed* decides all randomness."""
+    def __init__(
+        self, method: Method, seed: int = 0, computed: dict[str, Computed | Bug] | None = None
+    ) -> None:
+        """Work with *method*; *seed* decides all randomness, *computed* is what several labs have of long computations."""
         self.method = method
         self.seed = seed
         self.worlds: list[World] = []
+        self._computed: dict[str, Computed | Bug] = {} if computed is None else computed
 
     def world(self, attacker: Attacker | None = None) -> World:
         """A new world, the same each time apart from the *attacker*."""
-        made = World(self.seed, attacker)
+        made = World(self.seed, attacker, self._computed)
         self.worlds.append(made)
         return made
 

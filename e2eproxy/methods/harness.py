@@ -100,10 +100,13 @@ class Harness:
             return self._failed(event, "; ".join(faults), "")
         return effects
 
-    def compute(self, wanted: Compute) -> Computed | Bug:
-        """Do the work of *wanted*, in whatever thread this is called; never raises. ``computed`` takes what it returns."""
+    def compute(self, wanted: Compute, random: Callable[[int], bytes] | None = None) -> Computed | Bug:
+        """Do the work of *wanted*, in whatever thread this is called; never raises. ``computed`` takes what it returns.
+
+        *random* is the work's own; without it the context's.
+        """
         try:
-            result: object = wanted.work(self.context.random)
+            result: object = wanted.work(random or self.context.random)
         except RemoteError as error:
             return Computed(name=wanted.name, result=None, why=str(error))
         except Exception as error:  # noqa: BLE001 - as in handle

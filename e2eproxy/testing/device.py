@@ -7,6 +7,7 @@ writes down all that its user would have seen. It can be killed at any effect an
 from __future__ import annotations
 
 import itertools
+import random
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -23,7 +24,6 @@ from e2eproxy.xmpp.names import CLIENT, SEPARATOR, STANZA_ERRORS, split_name
 from e2eproxy.xmpp.stanza import Stanza, build, element, escape_text
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Mapping
 
     from e2eproxy.methods.door import Method, Secrets, Stolen
@@ -70,10 +70,13 @@ class Device:
     """See the module. Made by ``World.device``."""
 
     def __init__(
-        self, world: World, jid: JID, method: Method, rng: random.Random, settings: Mapping[str, str]
+        self, world: World, jid: JID, method: Method, seed: str, settings: Mapping[str, str]
     ) -> None:
-        """Make a device for the full JID *jid* that is not yet online."""
+        """Make a device for the full JID *jid* that is not yet online; *seed* decides all its randomness."""
+        rng = random.Random(seed)  # noqa: S311 - nobody's secrets
         self.world, self.jid, self.method = world, jid, method
+        self._seed = seed
+        self._computations = itertools.count()
         self.store = MemoryStore(jid.bare, method.traits.name, world.clock.now)
         self.context = Context(
             account=jid.bare, view=self.store, clock=world.clock.now, random=rng.randbytes, settings=settings
@@ -285,13 +288,21 @@ class Device:
             case _:
                 raise AssertionError(f"there is no place for {type(effect).__name__} here")
 
+    def _done(self, wanted: e.Compute) -> events.Computed | Bug:
+        """What *wanted* comes to. Its randomness is its own, so that worlds of one seed may share what was long to compute."""
+        seed = f"{self._seed}/{wanted.name}/{next(self._computations)}"
+        if seed not in self.world.computed:
+            draws = random.Random(seed).randbytes  # noqa: S311 - as above
+            self.world.computed[seed] = self.harness.compute(wanted, draws)
+        return self.world.computed[seed]
+
     def _compute(self, wanted: e.Compute) -> None:
         """Have its end come later, but not to another engine. It outlives the stream, as the account does."""
         if wanted.name in self._computing:
             return
         harness, engine, computing = self.harness, self.harness.engine, self._computing
         computing.add(wanted.name)
-        done = harness.compute(wanted)
+        done = self._done(wanted)
 
         def end() -> None:
             computing.discard(wanted.name)

@@ -6,7 +6,6 @@ a test lets it. Everything that the server sees is written down.
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from e2eproxy.methods.door import Method
+    from e2eproxy.methods.events import Computed
+    from e2eproxy.methods.harness import Bug
     from e2eproxy.testing.wire import Attacker
     from e2eproxy.xmpp.stanza import Stanza
 
@@ -70,9 +71,18 @@ WHO = Cast(
 class World:
     """See the module."""
 
-    def __init__(self, seed: int = 0, attacker: Attacker | None = None) -> None:
-        """Begin an empty world; *seed* decides all randomness of all devices."""
+    def __init__(
+        self,
+        seed: int = 0,
+        attacker: Attacker | None = None,
+        computed: dict[str, Computed | Bug] | None = None,
+    ) -> None:
+        """Begin an empty world; *seed* decides all randomness of all devices.
+
+        Worlds of one method may share what its long computations came to, *computed* by their seeds: keys are not made anew for each.
+        """
         self.seed = seed
+        self.computed = {} if computed is None else computed
         self.clock = FakeClock()
         self.server = Server(self)
         self.devices: list[Device] = []
@@ -92,7 +102,7 @@ class World:
         salt: str = "",
     ) -> Device:
         """Make a device; one that is not *listed* gets only what an attacker hands to it."""
-        made = Device(self, jid, method, random.Random(f"{self.seed}/{jid}/{salt}"), settings or {})  # noqa: S311
+        made = Device(self, jid, method, f"{self.seed}/{jid}/{salt}", settings or {})
         if listed:
             self.devices.append(made)
         return made
