@@ -97,6 +97,7 @@ class Guards:
         self._random = random
         self.settings = settings or {}
         self._open: dict[JID, _Open] = {}
+        self._stopped = False
         self._guards: dict[JID, Guard] = {}
         self._timers: dict[tuple[JID, str, str], IDelayedCall] = {}
         self._computations = Computations(in_thread)
@@ -157,6 +158,8 @@ class Guards:
 
     def _opened(self, loaded: Loaded, known: _Open) -> None:
         desk = known.desk
+        if self._stopped:
+            return
         desk.remember_earlier(loaded)
         named = self.rules.methods(str(desk.account))
         desk.equip([self._equipped(one, desk.cabinet) for one in self._methods if one.traits.name in named])
@@ -195,6 +198,8 @@ class Guards:
         self._ready(known)
 
     def _ready(self, known: _Open) -> None:
+        if self._stopped:
+            return
         waiting, known.waiting = known.waiting or [], None
         for guard in waiting:
             self._begin(guard, known)
@@ -296,7 +301,8 @@ class Guards:
             known.desk.cabinet.close()
 
     def stop(self) -> None:
-        """Let nothing happen later: the daemon ends."""
+        """Let nothing happen later: the daemon ends, and an account that is still being opened begins nothing."""
+        self._stopped = True
         self._computations.stop()
         if self._purging is not None:
             self._purging.cancel()

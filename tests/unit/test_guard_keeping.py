@@ -466,3 +466,16 @@ def test_without_methods_text_leaves_unread_until_something_is_set(word, monkeyp
     romeo.say(juliet.jid, SECRET, "c1")
     assert SECRET not in juliet.texts
     assert [error.attributes["id"] for error in romeo.errors] == ["c1"]
+
+
+def test_an_account_that_opens_when_the_daemon_has_stopped_begins_nothing():
+    romeo, _ = World(SessionMethod()).sides
+    romeo.start()
+    romeo.pool.waiting = opening = []
+    romeo.log_in()
+    romeo.guards.stop()
+    romeo.pool.waiting = None
+    assert opening
+    for function in opening:
+        function()
+    assert romeo.desk.lanes == {}, "what it kept would not be stored any more"
