@@ -73,7 +73,7 @@ def json_object(octets: bytes, failure: Callable[[str], MethodError]) -> dict[st
             json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise failure("A part of it is no JSON, or JSON with a member twice.") from None
-    if not isinstance(found, dict) or _levels(found) > _DEEPEST:
+    if not isinstance(found, dict) or _deeper(found, _DEEPEST):
         raise failure("A part of it is other JSON than expected.")
     return found
 
@@ -89,9 +89,9 @@ def _no_number(_name: str) -> NoReturn:
     raise ValueError("no number")
 
 
-def _levels(value: object) -> int:
-    if isinstance(value, dict):
-        return 1 + max(map(_levels, value.values()), default=0)
-    if isinstance(value, list):
-        return 1 + max(map(_levels, value), default=0)
-    return 0
+def _deeper(value: object, levels: int) -> bool:
+    """Whether *value* is nested deeper than *levels*; it is not followed any further, for that many levels have no bound."""
+    if not isinstance(value, dict | list):
+        return False
+    inside = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_deeper(one, levels - 1) for one in inside)
