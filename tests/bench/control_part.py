@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from processes import LoadProcess
 from report import Verdict, differences, spread
-from rows import Bench, alternated
+from rows import Bench, alternated, data_of
 
 if TYPE_CHECKING:
     from processes import Process
@@ -77,7 +77,7 @@ def run(bench: Bench, quick: bool) -> tuple[dict, list[Verdict]]:
         LoadProcess("load.py", [str(tested.port())], bench.cores.load, bench.scratch) as load,
         LoadProcess(
             "control_load.py",
-            [str(bench.scratch / f"data-{server.port()}" / "control.sock")],
+            [str(data_of(tested) / "control.sock")],
             bench.cores.load,
             bench.scratch,
         ) as asker,

@@ -7,6 +7,7 @@ import shutil
 import socket
 import sys
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import wire
@@ -15,9 +16,13 @@ from processes import HERE, Cores, Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 TLS_KINDS = ("none", "direct")
+
+
+def data_of(tested: Process) -> Path:
+    """The data directory that ``Bench.e2eproxy`` gave to *tested*."""
+    return Path(tested.argv[tested.argv.index("--data") + 1])
 
 
 class Bench:
