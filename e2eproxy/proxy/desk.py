@@ -16,6 +16,7 @@ from attrs import define, evolve, field, frozen
 from e2eproxy.errors import LocalError
 from e2eproxy.methods import effects as e
 from e2eproxy.methods.door import Recognition
+from e2eproxy.methods.traits import Scope
 from e2eproxy.proxy import delivery, sticky
 from e2eproxy.proxy.asked import resolved_for
 from e2eproxy.proxy.cabinet import TWICE_WITHIN
@@ -399,7 +400,12 @@ class Desk:
         return Reach.POSSIBLE if able else Reach.NONE
 
     def _has_key(self, lane: Lane, contact: JID) -> bool:
-        """Whether a key of *contact*'s for this method may be used: he has had it, though none of his clients is seen now."""
+        """Whether a key of *contact*'s for this method may be used: he has had it, though none of his clients is seen now.
+
+        A session needs a client that is there, whatever keys are known.
+        """
+        if lane.harness.method.traits.scope is not Scope.CONTACT:
+            return False
         keys = (one.fingerprint for one in self.cabinet.keys(contact))
         return any(one.method == lane.name and self.cabinet.usable(contact, one) for one in keys)
 
